@@ -1,0 +1,1 @@
+"""Settings, clients, clock and logs: the lowest layer, which imports nothing of Ballast."""

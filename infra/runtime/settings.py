@@ -1,0 +1,105 @@
+"""The only reader of the environment: where the servers are and which credentials open them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from infra.runtime.errors import SettingsError
+
+PROJECT_ROOT = Path(__file__).resolve().parents[2]
+ENV_FILE_NAME = "ballast.env"
+
+
+class Settings(BaseSettings):
+    """Endpoints and credentials, from variables named `BALLAST_<FIELD>` or the state folder's `ballast.env`.
+
+    An endpoint that is empty means the provider's own (production); the embedded servers write theirs into
+    `ballast.env` when they start. Nothing else distinguishes a laptop from production.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="BALLAST_", extra="ignore", frozen=True)
+
+    state_dir: Path = Field(default=PROJECT_ROOT / ".ballast", description="local state: logs, sockets, databases")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+    gcp_project: str = Field(default="ballast", description="project that owns datasets and topics")
+    bigquery_location: str = "US"
+    bigquery_endpoint: str | None = Field(default=None, description="REST root; empty: BigQuery itself")
+    bigquery_token: SecretStr | None = Field(default=None, description="static bearer; empty: application default")
+    bigquery_maximum_bytes_billed: int = Field(default=20 * 1024**3, gt=0)
+    dbt_target: Literal["embedded", "production"] = "production"
+
+    pubsub_endpoint: str | None = Field(default=None, description="host:port without TLS; empty: Pub/Sub itself")
+
+    postgres_url: SecretStr = Field(
+        default=SecretStr("postgresql+psycopg://127.0.0.1:5432/ballast"), description="SQLAlchemy address"
+    )
+
+    api_url: str = Field(default="http://127.0.0.1:8600", description="where clients reach the API")
+    api_token: SecretStr | None = Field(default=None, description="bearer that the API accepts; empty: refuse all")
+    app_password: SecretStr | None = Field(default=None, description="sign-in of the app; empty: refuse all")
+
+    prices_dir: Path | None = Field(default=None, description="folder of ASSET.csv closes; empty: simulated closes")
+    simulation_seed: int = Field(default=42, ge=0, description="seed of simulated closes and of the simulated book")
+    book_accounts: int = Field(default=200, ge=1, le=200_000, description="accounts of the simulated book")
+
+    webhook_url: str | None = Field(default=None, description="where margin alerts are posted; empty: none")
+    webhook_secret: SecretStr | None = Field(default=None, description="Standard Webhooks secret, whsec_...")
+
+    inbox_url: str | None = Field(default=None, description="the local inbox that shows delivered alerts; empty: none")
+    inbox_token: SecretStr | None = Field(default=None, description="bearer that the local inbox accepts")
+
+    sendgrid_api_key: SecretStr | None = Field(default=None, description="bearer of SendGrid's mail API; empty: none")
+    twilio_account_sid: SecretStr | None = Field(default=None, description="Twilio account, AC...; empty: none")
+    twilio_auth_token: SecretStr | None = Field(default=None, description="Twilio password of that account")
+
+    @property
+    def dbt_project_dir(self) -> Path:
+        """The folder of the dbt project."""
+        return PROJECT_ROOT / "dbt_project"
+
+    @property
+    def dbt_target_dir(self) -> Path:
+        """Where dbt keeps its manifest and compiled SQL: in the state folder, so that parallel stacks do not mix."""
+        return self.state_dir / "dbt"
+
+    @property
+    def env_file(self) -> Path:
+        """The file of generated endpoints and credentials (mode 0600)."""
+        return self.state_dir / ENV_FILE_NAME
+
+
+def load_settings(state_dir: Path | None = None) -> Settings:
+    """Settings from the environment and, below it, from `ballast.env` of the state folder.
+
+    `state_dir` wins over `BALLAST_STATE_DIR`, which wins over `.ballast` in the project.
+    Raises `SettingsError` naming each variable that is wrong, never its value.
+    """
+    folder = state_dir or Path(os.environ.get("BALLAST_STATE_DIR", PROJECT_ROOT / ".ballast"))
+    folder = folder.expanduser().absolute()
+    try:
+        return Settings(_env_file=folder / ENV_FILE_NAME, state_dir=folder)
+    except ValidationError as error:
+        wrong = "; ".join(f"BALLAST_{'_'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors())
+        raise SettingsError(f"The environment is not usable: {wrong}. Mend it, or remove it from {folder}.") from None
+
+
+def export_for_dbt(settings: Settings) -> None:
+    """Put what `dbt_project/profiles.yml` reads into this process's environment; dbt takes it from nowhere else."""
+    os.environ.update(
+        {
+            "BALLAST_DBT_TARGET": settings.dbt_target,
+            "BALLAST_GCP_PROJECT": settings.gcp_project,
+            "BALLAST_BIGQUERY_LOCATION": settings.bigquery_location,
+            "BALLAST_BIGQUERY_MAXIMUM_BYTES_BILLED": str(settings.bigquery_maximum_bytes_billed),
+        }
+    )
+    if settings.bigquery_endpoint:
+        os.environ["BALLAST_BIGQUERY_ENDPOINT"] = settings.bigquery_endpoint
+    if settings.bigquery_token:
+        os.environ["BALLAST_BIGQUERY_TOKEN"] = settings.bigquery_token.get_secret_value()
