@@ -1,0 +1,1 @@
+"""How the outside world gets in: prices and settlement events, appended to the `raw` dataset."""

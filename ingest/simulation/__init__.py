@@ -1,0 +1,1 @@
+"""A made-up market and book, for machines without real data; everything it makes says `simulated`."""
