@@ -1,0 +1,1 @@
+"""The local servers, their supervisor and the `ballast` command."""

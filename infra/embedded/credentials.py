@@ -1,0 +1,125 @@
+"""Generated endpoints and credentials of a local stack, kept in `ballast.env` (mode 0600)."""
+
+from __future__ import annotations
+
+import base64
+import re
+import secrets
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from pydantic import SecretStr
+
+from infra.embedded.errors import EmbeddedError
+from infra.embedded.ports import HOST, Ports
+from infra.embedded.state import MarketChoice, write_atomically
+from infra.runtime.settings import ENV_FILE_NAME, Settings
+
+POSTGRES_USER = "ballast"
+POSTGRES_DATABASE = "ballast"
+_PLAIN = re.compile(r"[A-Za-z0-9_./:@+=,~%?&-]*")
+_HEADER = "# Written by `ballast up`. Endpoints follow the ports; secrets are made once and kept.\n"
+
+
+def ensure_env_file(state_dir: Path, ports: Ports, market: MarketChoice | None = None) -> bool:
+    """Write `ballast.env` for these ports and prices, keeping the secrets that are there; True if it is the first time.
+
+    Values under other names are kept, and so is a webhook address that does not lead to this machine's inbox.
+    """
+    file = state_dir / ENV_FILE_NAME
+    present = read_env_file(file)
+    values = {**_new_secrets(), **present}
+    values.update(_endpoints(ports, values))
+    if market is not None:
+        values.update(_market(market))
+        if market.prices is None:
+            values.pop("BALLAST_PRICES_DIR", None)
+    text = _HEADER + "".join(f"{name}={_quoted(value)}\n" for name, value in values.items())
+    if not file.exists() or file.read_text(encoding="utf-8") != text:
+        write_atomically(file, text)
+    file.chmod(0o600)
+    return not present
+
+
+def read_env_file(file: Path) -> dict[str, str]:
+    """The `NAME=value` lines of the file, empty if there is none; raises `EmbeddedError` naming a line that is not."""
+    if not file.exists():
+        return {}
+    values = {}
+    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
+        stripped = line.strip()
+        if not stripped or stripped.startswith("#"):
+            continue
+        name, separator, value = stripped.partition("=")
+        if not separator or not name.isidentifier():
+            raise EmbeddedError(f"{file}, line {number}: expected NAME=value. Mend the line, or remove the file.")
+        values[name] = _unquoted(value)
+    return values
+
+
+def stack_settings(state_dir: Path) -> Settings:
+    """Settings of the stack in this folder: its `ballast.env` wins over the environment of this process."""
+    prefix = "BALLAST_"
+    fields = {
+        name.removeprefix(prefix).lower(): value
+        for name, value in read_env_file(state_dir / ENV_FILE_NAME).items()
+        if name.startswith(prefix)
+    }
+    known = {name: value for name, value in fields.items() if name in Settings.model_fields}
+    return Settings.model_validate({**known, "state_dir": state_dir})
+
+
+def postgres_password(url: SecretStr) -> str:
+    """The password inside a SQLAlchemy address; raises `EmbeddedError` if there is none."""
+    password = urlsplit(url.get_secret_value()).password
+    if not password:
+        raise EmbeddedError("BALLAST_POSTGRES_URL carries no password; run `ballast up`, which generates one.")
+    return unquote(password)
+
+
+def _new_secrets() -> dict[str, str]:
+    return {
+        "BALLAST_BIGQUERY_TOKEN": secrets.token_urlsafe(32),
+        "BALLAST_API_TOKEN": secrets.token_urlsafe(32),
+        "BALLAST_APP_PASSWORD": secrets.token_urlsafe(12),
+        "BALLAST_WEBHOOK_SECRET": "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode(),
+        "BALLAST_INBOX_TOKEN": secrets.token_urlsafe(32),
+        "BALLAST_DBT_TARGET": "embedded",
+    }
+
+
+def _market(choice: MarketChoice) -> dict[str, str]:
+    values = {"BALLAST_SIMULATION_SEED": str(choice.seed), "BALLAST_BOOK_ACCOUNTS": str(choice.accounts)}
+    if choice.prices is not None:
+        values["BALLAST_PRICES_DIR"] = str(choice.prices)
+    return values
+
+
+def _quoted(value: str) -> str:
+    """The value as dotenv files write it: in single quotes, with backslashes, unless it is plain."""
+    if _PLAIN.fullmatch(value):
+        return value
+    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
+
+
+def _unquoted(value: str) -> str:
+    if len(value) > 1 and value[0] == value[-1] == "'":
+        return re.sub(r"\\([\\'])", r"\1", value[1:-1])
+    return value
+
+
+def _endpoints(ports: Ports, values: dict[str, str]) -> dict[str, str]:
+    known = urlsplit(values.get("BALLAST_POSTGRES_URL", ""))
+    password = known.password or secrets.token_urlsafe(32)
+    address = f"{POSTGRES_USER}:{password}@{HOST}:{ports.postgres}"
+    webhook = values.get("BALLAST_WEBHOOK_URL", "")
+    is_ours = not webhook or urlsplit(webhook).hostname == HOST
+    return {
+        "BALLAST_BIGQUERY_ENDPOINT": f"http://{HOST}:{ports.bigquery_rest}",
+        "BALLAST_PUBSUB_ENDPOINT": f"{HOST}:{ports.pubsub}",
+        "BALLAST_POSTGRES_URL": f"postgresql+psycopg://{address}/{POSTGRES_DATABASE}",
+        "BALLAST_API_URL": f"http://{HOST}:{ports.api}",
+        "BALLAST_INBOX_URL": f"http://{HOST}:{ports.inbox}",
+        "BALLAST_WEBHOOK_URL": f"http://{HOST}:{ports.inbox}/webhooks/margin" if is_ours else webhook,
+    }

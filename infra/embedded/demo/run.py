@@ -1,0 +1,309 @@
+"""The demo, step by step."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from decimal import ROUND_UP, Decimal
+from pathlib import Path
+
+import httpx
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from assets.risk import queries
+from infra.embedded.credentials import stack_settings
+from infra.embedded.demo import tables
+from infra.embedded.demo.warm_runner import WarmRunner, warm_runner
+from infra.embedded.errors import EmbeddedError
+from infra.embedded.ports import Ports
+from infra.embedded.provision import provision, publish_book
+from infra.embedded.state import MarketChoice
+from infra.embedded.supervisor import Stack
+from infra.runtime.bigquery import Warehouse
+from infra.runtime.clock import SystemClock
+from infra.runtime.pubsub import Publisher
+from infra.runtime.settings import Settings, load_settings
+from ingest.market import collect_book, collect_closes
+from ingest.publish import arrived_events, latest_prices, price_of_close, publish_prices
+from ingest.simulation.market import STABLE
+
+GROUND = ("bigquery", "pubsub", "postgres", "inbox")
+WORKERS = ("consumer", "alert-worker", "dagster-code", "dagster-daemon")
+ARRIVAL_TIMEOUT_S = 120.0
+ALERT_TIMEOUT_S = 90.0
+SHOWN_ACCOUNTS = 8
+WIDTH_WITHOUT_TERMINAL = 150
+LIQUIDATION_ASSETS = ("BTC", "ETH")
+# The drop takes this many accounts below the margin call, within these bounds.
+CALLED_ACCOUNTS = 5
+SMALLEST_DROP, LARGEST_DROP = Decimal("0.03"), Decimal("0.60")
+
+TRAIL_SQL = """
+select *
+from audit.margin_event_trail
+where margin_event_id = @margin_event_id
+order by evidence_kind, evidence_at
+"""
+
+CALLS_SQL = """
+select margin_event_id, account_id, severity, health_pct, threshold_pct, detected_at
+from risk.margin_events
+where detected_at >= @since and severity in ('margin_call', 'liquidation')
+order by detected_at, account_id
+"""
+
+
+@dataclass
+class Demo:
+    """One run: its console, its stack and the clients to it."""
+
+    console: Console
+    stack: Stack
+    settings: Settings
+    clock: SystemClock = field(default_factory=SystemClock)
+
+    def __post_init__(self) -> None:
+        self.warehouse = Warehouse(self.settings)
+
+    @contextmanager
+    def step(self, title: str, total: int | None = None) -> Iterator[Progress]:
+        """Show a step with its elapsed time; with a bar where its length is known."""
+        columns = [SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()]
+        if total:
+            columns[2:2] = [BarColumn(bar_width=24), TextColumn("{task.completed}/{task.total}")]
+        started = time.monotonic()
+        with Progress(*columns, console=self.console, transient=True, disable=not self.console.is_terminal) as progress:
+            progress.add_task(title, total=total)
+            yield progress
+        self.console.print(f"[green]done[/] {title} [dim]{time.monotonic() - started:.1f} s[/]", highlight=False)
+
+
+def run_demo(prices: Path | None, accounts: int, seed: int) -> None:
+    """Run the whole chain once on an own stack (free ports, state in `.ballast/demo`), print it, and stop.
+
+    Raises `BallastError` for what a person can mend; whatever was started is stopped in any case.
+    """
+    started = time.monotonic()
+    console = _console()
+    folder = load_settings().state_dir / "demo"
+    choice = MarketChoice(prices=prices, seed=seed, accounts=accounts)
+    source = f"closes of {prices}" if prices else f"simulated prices (seed {seed})"
+    console.print(f"[bold]Ballast demo[/]: {accounts} simulated accounts on {source}", highlight=False)
+    _clear(folder)
+    stack = Stack(folder, Ports.free())
+    try:
+        _play(console, stack, choice)
+    finally:
+        began = time.monotonic()
+        with console.status("stopping"):
+            stack.down()
+        console.print(f"[green]done[/] stopped [dim]{time.monotonic() - began:.1f} s[/]", highlight=False)
+    console.print(f"The demo took {time.monotonic() - started:.0f} s. `make up` keeps everything running.")
+
+
+def _console() -> Console:
+    """Where nobody's window limits the width (a pipe, a CI log), the tables take what they need."""
+    console = Console()
+    return console if console.is_terminal else Console(width=WIDTH_WITHOUT_TERMINAL)
+
+
+def _clear(folder: Path) -> None:
+    """End what an interrupted demo left, and start from nothing but the parsed dbt project."""
+    if not folder.is_dir():
+        return
+    with tempfile.TemporaryDirectory(dir=folder.parent) as kept:
+        parsed = folder / "dbt"
+        if parsed.is_dir():
+            shutil.move(str(parsed), kept)
+        Stack(folder).reset()
+        if (Path(kept) / "dbt").is_dir():
+            folder.mkdir(parents=True)
+            shutil.move(str(Path(kept) / "dbt"), str(parsed))
+
+
+def _play(console: Console, stack: Stack, choice: MarketChoice) -> None:
+    began = time.monotonic()
+    with console.status("starting the embedded servers"):
+        stack.up(GROUND, market=choice)
+    console.print(
+        f"[green]done[/] embedded servers are up: {', '.join(GROUND)} [dim]{time.monotonic() - began:.1f} s[/]"
+    )
+    demo = Demo(console, stack, stack_settings(stack.state.path))
+    with warm_runner(stack.state) as runner:
+        with demo.step("datasets, tables, topics") as progress:
+            provision(demo.settings, lambda step: progress.update(progress.task_ids[0], description=step))
+        workers = _start_in_background(stack)
+        is_simulated = _load_book(demo)
+        with demo.step("Dagster is loading"):
+            runner.wait_ready()
+        _build(demo, runner)
+        mark = _mark(is_simulated)
+        _show_book(demo, mark)
+        with demo.step("margin sensor and alert worker are starting"):
+            workers.join()
+        _drop_prices(demo, mark)
+
+
+def _start_in_background(stack: Stack) -> threading.Thread:
+    """Consumers, alert worker and Dagster's daemon start while data are loaded."""
+    thread = threading.Thread(target=stack.up, args=(WORKERS,), name="workers")
+    thread.start()
+    return thread
+
+
+def _load_book(demo: Demo) -> bool:
+    """Publish the book through Pub/Sub and wait until the consumer has written it; whether prices are simulated."""
+    found = collect_closes(demo.settings, demo.clock)
+    ids = [event.event_id for event in collect_book(demo.settings, found)]
+    with demo.step(f"book of {len(ids)} settlement events through Pub/Sub", total=len(ids)) as progress:
+        publish_book(demo.settings, demo.clock)
+        deadline = time.monotonic() + ARRIVAL_TIMEOUT_S
+        while (arrived := len(arrived_events(demo.warehouse, ids))) < len(ids) or not latest_prices(demo.warehouse):
+            progress.update(progress.task_ids[0], completed=arrived)
+            if time.monotonic() > deadline:
+                raise EmbeddedError(
+                    f"Only {arrived} of {len(ids)} events arrived: see `consumer` in {demo.stack.state.logs}."
+                )
+            time.sleep(0.2)
+        progress.update(progress.task_ids[0], completed=len(ids))
+    demo.console.print(
+        f"     closes of {', '.join(found.assets)} to {found.last_date}; "
+        f"simulated: {', '.join(found.simulated_assets) or 'none'}",
+        highlight=False,
+    )
+    return set(found.assets) == set(found.simulated_assets)
+
+
+def _mark(is_simulated: bool) -> str:
+    return " (simulated prices)" if is_simulated else " (stablecoin prices simulated, others are real closes replayed)"
+
+
+def _build(demo: Demo, runner: WarmRunner) -> None:
+    with demo.step("Dagster builds and tests the dbt project") as progress:
+        task, ended = progress.task_ids[0], [0]
+
+        def on_node(node: str, status: str) -> None:
+            ended[0] += 1
+            progress.update(task, description=f"Dagster builds and tests the dbt project: {ended[0]} {node} {status}")
+
+        outcome = runner.run("risk_daily_job", on_node)
+    if not outcome["success"]:
+        raise EmbeddedError("risk_daily_job failed:\n" + "\n".join(outcome["failures"]))
+    demo.console.print(
+        f"     risk_daily_job: {outcome['materialized']} assets built, {outcome['checks']} checks, "
+        f"{len(outcome['failed_checks'])} failed {outcome['failed_checks'] or ''}",
+        highlight=False,
+    )
+
+
+def _show_book(demo: Demo, mark: str) -> None:
+    reader = demo.warehouse
+    estimates = queries.book_var(reader)
+    demo.console.print()
+    demo.console.print(tables.book_table(queries.book_summary(reader), estimates, mark))
+    demo.console.print(tables.exposures_table(queries.asset_exposures(reader), mark))
+    nearest = queries.nearest_to_call(reader, SHOWN_ACCOUNTS)
+    ids = [account.account_id for account in nearest]
+    demo.console.print(
+        tables.accounts_table(
+            nearest,
+            queries.liquidation_prices(reader, ids),
+            queries.account_var(reader, ids),
+            LIQUIDATION_ASSETS,
+            mark,
+        )
+    )
+    demo.console.print()
+
+
+def drop_that_calls(accounts: Sequence[queries.MarginHealth], called: int) -> Decimal:
+    """The fall of all non-stable prices, as a fraction, that takes the `called` weakest accounts below their call.
+
+    Stablecoin debt stays what it is: collateral must fall to (1 + threshold/100) * borrow. Half a percent more makes
+    it safe; the bounds keep the drop believable.
+    """
+    needed = sorted(
+        1 - (1 + a.margin_call_threshold_pct / 100) * a.borrow_usd / a.collateral_usd
+        for a in accounts
+        if a.status == "healthy" and a.collateral_usd > 0
+    )
+    if not needed:
+        return SMALLEST_DROP
+    wanted = needed[min(called, len(needed)) - 1] + Decimal("0.005")
+    return min(max(wanted, SMALLEST_DROP), LARGEST_DROP).quantize(Decimal("0.001"), rounding=ROUND_UP)
+
+
+def _drop_prices(demo: Demo, mark: str) -> None:
+    drop = drop_that_calls(queries.nearest_to_call(demo.warehouse, 1_000), CALLED_ACCOUNTS)
+    demo.console.print(f"[bold]Prices fall by {drop:.1%}[/]{mark}, published to Pub/Sub", highlight=False)
+    closes = collect_closes(demo.settings, demo.clock).last_closes()
+    before, now = latest_prices(demo.warehouse), demo.clock.now()
+    messages = [
+        price_of_close(close, now, (before[asset] * (1 - drop)).quantize(Decimal("0.000000001")))
+        for asset, close in sorted(closes.items())
+        if asset not in STABLE
+    ]
+    publisher = Publisher(demo.settings)
+    published = time.monotonic()
+    publish_prices(publisher, messages)
+    publisher.close()
+    with demo.step("waiting for the margin call in the inbox"):
+        first_s = _wait_for_message(demo.settings, published)
+        calls = _wait_for_calls(demo, published)
+    since = now - timedelta(seconds=1)
+    events = demo.warehouse.query(CALLS_SQL, {"since": since})
+    demo.console.print(
+        f"[bold]The first margin call reached the inbox {first_s:.1f} s after the price was published[/]; "
+        f"{calls} of {len(events)} alerts delivered, each once.",
+        highlight=False,
+    )
+    for event in events[:CALLED_ACCOUNTS]:
+        demo.console.print(
+            f"     {event['account_id']} {event['severity']}: health {tables.percent(event['health_pct'])}, "
+            f"threshold {tables.percent(event['threshold_pct'])}",
+            highlight=False,
+        )
+    if events:
+        parameters = {"margin_event_id": str(events[0]["margin_event_id"])}
+        demo.console.print(tables.trail_table(demo.warehouse.query(TRAIL_SQL, parameters)))
+
+
+def _messages(settings: Settings) -> list[dict[str, object]]:
+    assert settings.inbox_token is not None
+    answer = httpx.get(
+        f"{settings.inbox_url}/api/messages",
+        headers={"Authorization": f"Bearer {settings.inbox_token.get_secret_value()}"},
+        timeout=5.0,
+    )
+    answer.raise_for_status()
+    body = answer.json()
+    return list(body["messages"] if isinstance(body, dict) else body)
+
+
+def _wait_for_message(settings: Settings, since: float) -> float:
+    """Seconds from `since` (monotonic) until the inbox holds a message; raises `EmbeddedError` if none comes."""
+    while time.monotonic() - since < ALERT_TIMEOUT_S:
+        try:
+            if _messages(settings):
+                return time.monotonic() - since
+        except httpx.TransportError:
+            pass  # the inbox is being restarted; its messages are kept
+        time.sleep(0.05)
+    raise EmbeddedError(f"No margin call arrived in {ALERT_TIMEOUT_S:.0f} s: see dagster-daemon and alert-worker logs.")
+
+
+def _wait_for_calls(demo: Demo, since: float) -> int:
+    """Number of messages in the inbox once every margin event was delivered, or the time is over."""
+    while True:
+        counted = demo.warehouse.query("select count(*) as events from risk.margin_events")[0]["events"]
+        arrived = len(_messages(demo.settings))
+        if arrived >= counted or time.monotonic() - since > ALERT_TIMEOUT_S:
+            return arrived
+        time.sleep(0.2)

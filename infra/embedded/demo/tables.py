@@ -1,0 +1,148 @@
+"""What the demo prints: the book, its top accounts, the margin call and its trail."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+from rich.table import Table
+
+from assets.risk.queries import AssetExposure, BookSummary, LiquidationPrice, MarginHealth, ValueAtRisk
+
+VAR_CONFIDENCE = Decimal("0.99")
+ES_CONFIDENCE = Decimal("0.975")
+
+
+def usd(value: Decimal | None) -> str:
+    """USD with thousands separators and cents; a dash where there is no figure."""
+    return "-" if value is None else f"{value:,.2f}"
+
+
+def percent(value: Decimal | None) -> str:
+    """Percent with two decimals; a dash where there is no figure."""
+    return "-" if value is None else f"{value:,.2f} %"
+
+
+def price(value: Decimal | None) -> str:
+    """A price: two decimals from 10 USD up, six below."""
+    return "-" if value is None else f"{value:,.2f}" if value >= 10 else f"{value:,.6f}"
+
+
+def _table(title: str, columns: Mapping[str, str]) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold", pad_edge=False)
+    for name, justify in columns.items():
+        table.add_column(name, justify="right" if justify == "r" else "left", no_wrap=True)
+    return table
+
+
+def at_confidence(estimates: Sequence[ValueAtRisk], confidence: Decimal) -> ValueAtRisk | None:
+    """The estimate at one confidence."""
+    return next((e for e in estimates if e.confidence == confidence), None)
+
+
+def book_table(summary: BookSummary, estimates: Sequence[ValueAtRisk], mark: str) -> Table:
+    """Totals of the book with VaR and ES, estimator and window."""
+    table = _table(f"The book{mark}", {"": "l", "value": "r", "remark": "l"})
+    by_status = (
+        f"{summary.healthy} healthy, {summary.margin_call} margin call, {summary.liquidation} liquidation, "
+        f"{summary.unpriced} unpriced, {summary.no_debt} no debt"
+    )
+    table.add_row("accounts", f"{summary.accounts:,}", by_status)
+    table.add_row("collateral", usd(summary.collateral_usd), "USD")
+    table.add_row("borrow", usd(summary.borrow_usd), "USD")
+    table.add_row("margin health", percent(summary.health_pct), "(collateral - borrow) / borrow")
+    var, es = at_confidence(estimates, VAR_CONFIDENCE), at_confidence(estimates, ES_CONFIDENCE)
+    for name, estimate, value in (
+        ("1-day 99% VaR", var, var.var_usd if var else None),
+        ("1-day 97.5% ES", es, es.es_usd if es else None),
+    ):
+        table.add_row(name, usd(value), _estimator(estimate))
+    return table
+
+
+def _estimator(estimate: ValueAtRisk | None) -> str:
+    if estimate is None:
+        return "not computed"
+    if estimate.reason:
+        return f"none: {estimate.reason}"
+    return (
+        f"USD, {estimate.method}, {estimate.estimator} (k = {estimate.tail_observations}), "
+        f"{estimate.observations} scenarios to {estimate.as_of_date}"
+    )
+
+
+def exposures_table(exposures: Sequence[AssetExposure], mark: str) -> Table:
+    """The book by asset."""
+    table = _table(
+        f"Exposure by asset{mark}",
+        {
+            "asset": "l",
+            "side": "l",
+            "quantity": "r",
+            "price USD": "r",
+            "exposure USD": "r",
+            "accounts": "r",
+            "price": "l",
+        },
+    )
+    for e in exposures:
+        quantity = f"{e.quantity.normalize():,f}"
+        table.add_row(
+            e.asset, e.side, quantity, price(e.price_usd), usd(e.exposure_usd), str(e.accounts), e.price_status
+        )
+    return table
+
+
+def accounts_table(
+    accounts: Sequence[MarginHealth],
+    triggers: Sequence[LiquidationPrice],
+    estimates: Sequence[ValueAtRisk],
+    assets: Sequence[str],
+    mark: str,
+) -> Table:
+    """Accounts with health, liquidation prices of `assets`, VaR and ES."""
+    columns = {"account": "l", "collateral": "r", "borrow": "r", "health": "r", "status": "l"}
+    columns |= {f"{asset} liq. price": "r" for asset in assets}
+    table = _table(f"Accounts nearest to a margin call, USD{mark}", columns | {"99% VaR": "r", "97.5% ES": "r"})
+    prices = {(t.account_id, t.asset): t for t in triggers if t.threshold == "liquidation"}
+    for account in accounts:
+        own = [e for e in estimates if e.account_id == account.account_id]
+        var, es = at_confidence(own, VAR_CONFIDENCE), at_confidence(own, ES_CONFIDENCE)
+        table.add_row(
+            account.account_id,
+            usd(account.collateral_usd),
+            usd(account.borrow_usd),
+            percent(account.health_pct),
+            account.status,
+            *(_trigger(prices.get((account.account_id, asset))) for asset in assets),
+            usd(var.var_usd if var else None),
+            usd(es.es_usd if es else None),
+        )
+    return table
+
+
+def _trigger(trigger: LiquidationPrice | None) -> str:
+    if trigger is None:
+        return "not held"
+    return price(trigger.trigger_price_usd) if trigger.reason is None else trigger.reason.replace("_", " ")
+
+
+def trail_table(rows: Sequence[Mapping[str, Any]]) -> Table:
+    """Evidence of one margin event, as `audit.margin_event_trail` gives it."""
+    table = _table(
+        "Why: audit.margin_event_trail of the first call",
+        {"evidence": "l", "id": "l", "asset": "l", "what": "l", "amount": "r", "at (UTC)": "l"},
+    )
+    for row in rows:
+        is_price = row["evidence_kind"] == "price"
+        amount = price(row["price_usd"]) if is_price else f"{row['signed_quantity'].normalize():+,f}"
+        table.add_row(
+            row["evidence_kind"],
+            str(row["evidence_id"])[:16],
+            row["asset"],
+            "USD for one unit" if is_price else row["movement"],
+            amount,
+            f"{row['evidence_at']:%Y-%m-%d %H:%M:%S}",
+        )
+    return table

@@ -1,0 +1,85 @@
+"""Prepares the ground once it answers: `python -m infra.embedded.provision`. Safe to repeat.
+
+Creates datasets, the tables that Ballast writes itself, topics with their subscriptions, and the PostgreSQL schema;
+then publishes the simulated book and a first price of each asset. dbt creates everything else when a job runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import alerting.events
+import alerting.margin.store
+import ingest.tables
+import ingest.topics
+from alerting.migrations.apply import upgrade
+from infra.runtime.bigquery import Warehouse
+from infra.runtime.clock import Clock, SystemClock
+from infra.runtime.logs import configure_logs, get_logger
+from infra.runtime.postgres import postgres_engine
+from infra.runtime.pubsub import Publisher, TopicSpec, ensure_topics
+from infra.runtime.settings import Settings, load_settings
+from ingest.market import collect_book, collect_closes
+from ingest.publish import latest_prices, price_of_close, publish_missing_events, publish_prices
+
+DATASETS = {
+    "raw": "What arrived, as it arrived. Append-only.",
+    "staging": "Raw rows with house names and types; no meaning added.",
+    "intermediate": "Steps between raw rows and marts; not for consumers.",
+    "risk": "Exposures, margin health, liquidation prices, Value at Risk, margin events.",
+    "compliance": "KYC and AML without personal data.",
+    "audit": "Views for auditors.",
+}
+ALERT_TOPIC = TopicSpec(alerting.events.TOPIC, subscriptions=(alerting.events.SUBSCRIPTION,))
+TOPICS = (*ingest.topics.TOPICS, ALERT_TOPIC)
+TABLES = (*ingest.tables.TABLES, *alerting.margin.store.TABLES)
+
+
+def provision(settings: Settings, progress: Callable[[str], None] = lambda _step: None) -> None:
+    """Create what is missing; `progress` is called with the name of each step before it starts."""
+    provision_warehouse(settings, progress)
+    progress("topics and subscriptions")
+    ensure_topics(settings, TOPICS)
+    progress("PostgreSQL schema")
+    engine = postgres_engine(settings)
+    try:
+        upgrade(engine)
+    finally:
+        engine.dispose()
+
+
+def provision_warehouse(settings: Settings, progress: Callable[[str], None] = lambda _step: None) -> None:
+    """Create datasets and tables that are missing."""
+    warehouse = Warehouse(settings)
+    progress("datasets")
+    for name, description in DATASETS.items():
+        warehouse.ensure_dataset(name, description)
+    progress("tables")
+    for spec in TABLES:
+        warehouse.ensure_table(spec)
+
+
+def publish_book(settings: Settings, clock: Clock, progress: Callable[[int, int], None] = lambda _d, _t: None) -> int:
+    """Publish the events of the simulated book that have not arrived yet; returns the number of events of the book."""
+    warehouse, publisher = Warehouse(settings), Publisher(settings)
+    found = collect_closes(settings, clock)
+    events = collect_book(settings, found)
+    publish_missing_events(warehouse, publisher, events, progress)
+    priced = latest_prices(warehouse)
+    closes = [close for asset, close in sorted(found.last_closes().items()) if asset not in priced]
+    publish_prices(publisher, [price_of_close(close, clock.now()) for close in closes])
+    publisher.close()
+    return len(events)
+
+
+def main() -> None:
+    """Provision what the settings point at."""
+    settings = load_settings()
+    configure_logs("provision", settings.log_level)
+    log = get_logger(__name__)
+    provision(settings, lambda step: log.info("provisioning", step=step))
+    log.info("provisioned", events_of_book=publish_book(settings, SystemClock()))
+
+
+if __name__ == "__main__":
+    main()

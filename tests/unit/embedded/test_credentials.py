@@ -1,0 +1,129 @@
+"""Generated credentials: made once, kept, private, and read back by the settings."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from infra.embedded.credentials import ensure_env_file, postgres_password, read_env_file, stack_settings
+from infra.embedded.errors import EmbeddedError
+from infra.embedded.ports import Ports
+from infra.embedded.state import MarketChoice
+from infra.runtime.settings import load_settings
+
+SECRETS = {
+    "BALLAST_BIGQUERY_TOKEN",
+    "BALLAST_API_TOKEN",
+    "BALLAST_APP_PASSWORD",
+    "BALLAST_WEBHOOK_SECRET",
+    "BALLAST_INBOX_TOKEN",
+}
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in read_env_file(_env_file(tmp_path / "other")):
+        monkeypatch.delenv(name, raising=False)
+
+
+def _env_file(folder: Path) -> Path:
+    folder.mkdir(exist_ok=True)
+    ensure_env_file(folder, Ports.from_base())
+    return folder / "ballast.env"
+
+
+def test_env_file__first_time_is_told_and_private(tmp_path: Path) -> None:
+    assert ensure_env_file(tmp_path, Ports.from_base())
+    assert not ensure_env_file(tmp_path, Ports.from_base())
+    assert (tmp_path / "ballast.env").stat().st_mode & 0o777 == 0o600
+
+
+def test_env_file__secrets_are_long_different_and_of_the_right_form(tmp_path: Path) -> None:
+    values = read_env_file(_env_file(tmp_path))
+    assert len({values[name] for name in SECRETS}) == len(SECRETS)
+    assert all(len(values[name]) >= 16 for name in SECRETS)
+    kind, _, key = values["BALLAST_WEBHOOK_SECRET"].partition("_")
+    assert kind == "whsec"
+    assert len(base64.b64decode(key, validate=True)) == 32
+
+
+def test_env_file__other_ports_move_endpoints_and_keep_secrets(tmp_path: Path) -> None:
+    before = read_env_file(_env_file(tmp_path))
+    ensure_env_file(tmp_path, Ports.from_base(9600))
+    after = read_env_file(tmp_path / "ballast.env")
+    assert {name: after[name] for name in SECRETS} == {name: before[name] for name in SECRETS}
+    assert after["BALLAST_POSTGRES_URL"] == before["BALLAST_POSTGRES_URL"].replace(":8613/", ":9613/")
+    assert after["BALLAST_BIGQUERY_ENDPOINT"] == "http://127.0.0.1:9610"
+    assert after["BALLAST_PUBSUB_ENDPOINT"] == "127.0.0.1:9612"
+    assert after["BALLAST_API_URL"] == "http://127.0.0.1:9600"
+    assert after["BALLAST_INBOX_URL"] == "http://127.0.0.1:9614"
+    assert after["BALLAST_WEBHOOK_URL"] == "http://127.0.0.1:9614/webhooks/margin"
+    assert after["BALLAST_DBT_TARGET"] == "embedded"
+
+
+def test_env_file__missing_key_is_added_and_strange_ones_stay(tmp_path: Path) -> None:
+    (tmp_path / "ballast.env").write_text("BALLAST_API_TOKEN=mine\nBALLAST_SENDGRID_API_KEY=theirs\n")
+    assert not ensure_env_file(tmp_path, Ports.from_base())
+    values = read_env_file(tmp_path / "ballast.env")
+    assert values["BALLAST_API_TOKEN"] == "mine"
+    assert values["BALLAST_SENDGRID_API_KEY"] == "theirs"
+    assert set(values) > SECRETS
+
+
+def test_env_file__webhook_of_a_customer_stays(tmp_path: Path) -> None:
+    (tmp_path / "ballast.env").write_text("BALLAST_WEBHOOK_URL=https://desk.example/hook\n")
+    ensure_env_file(tmp_path, Ports.from_base())
+    assert read_env_file(tmp_path / "ballast.env")["BALLAST_WEBHOOK_URL"] == "https://desk.example/hook"
+
+
+@pytest.mark.parametrize("value", ["a b", "it's", "back\\slash", "a #b", "x=y", "'"])
+def test_env_file__any_value_survives_rewriting_and_reaches_the_settings(tmp_path: Path, value: str) -> None:
+    quoted = "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+    (tmp_path / "ballast.env").write_text(f"BALLAST_API_TOKEN={quoted}\n")
+    ensure_env_file(tmp_path, Ports.from_base())
+    ensure_env_file(tmp_path, Ports.from_base(9600))
+    assert read_env_file(tmp_path / "ballast.env")["BALLAST_API_TOKEN"] == value
+    token = load_settings(tmp_path).api_token
+    assert token is not None
+    assert token.get_secret_value() == value
+
+
+def test_env_file__line_that_is_none_is_named(tmp_path: Path) -> None:
+    (tmp_path / "ballast.env").write_text("# fine\nnot a setting\n")
+    with pytest.raises(EmbeddedError, match="line 2"):
+        ensure_env_file(tmp_path, Ports.from_base())
+
+
+def test_env_file__market_reaches_the_settings_and_can_be_taken_back(tmp_path: Path) -> None:
+    prices = tmp_path / "daily closes #1"
+    ensure_env_file(tmp_path, Ports.from_base(), MarketChoice(prices, seed=5, accounts=17))
+    for settings in (load_settings(tmp_path), stack_settings(tmp_path)):
+        assert (settings.prices_dir, settings.simulation_seed, settings.book_accounts) == (prices, 5, 17)
+    ensure_env_file(tmp_path, Ports.from_base(), MarketChoice())
+    assert load_settings(tmp_path).prices_dir is None
+
+
+def test_settings__every_generated_name_is_a_setting(tmp_path: Path) -> None:
+    values = read_env_file(_env_file(tmp_path))
+    settings = load_settings(tmp_path)
+    for name, value in values.items():
+        field = getattr(settings, name.removeprefix("BALLAST_").lower())
+        assert (field.get_secret_value() if isinstance(field, SecretStr) else str(field)) == value
+
+
+def test_stack_settings__env_file_wins_over_the_shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _env_file(tmp_path)
+    monkeypatch.setenv("BALLAST_API_URL", "https://production.example")
+    assert stack_settings(tmp_path).api_url == "http://127.0.0.1:8600"
+
+
+def test_postgres_password__is_decoded() -> None:
+    assert postgres_password(SecretStr("postgresql+psycopg://a:it%27s@127.0.0.1/ballast")) == "it's"
+
+
+def test_postgres_password__missing_one_is_refused() -> None:
+    with pytest.raises(EmbeddedError, match="no password"):
+        postgres_password(SecretStr("postgresql+psycopg://127.0.0.1/ballast"))
