@@ -1,0 +1,5 @@
+"""Alembic migrations of schema `alerting`, applied from Python."""
+
+from alerting.migrations.apply import upgrade
+
+__all__ = ["upgrade"]
