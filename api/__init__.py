@@ -1,0 +1,1 @@
+"""The one FastAPI application: authentication, errors, health checks and the reads of risk and notifications."""

@@ -1,0 +1,113 @@
+"""The application: routers, authentication, errors, and clients that live as long as it runs."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+from sqlalchemy import Engine
+from starlette.concurrency import run_in_threadpool
+
+from alerting.routes import router as notifications_router
+from api.auth import BearerAuthentication, has_token
+from api.errors import add_error_handlers, documented
+from api.health.endpoints import router as health_router
+from api.health.service import ReadinessChecks, bigquery_probe, postgres_probe
+from api.middleware import BodyLimit, RequestContext, RequestTimeout
+from api.openapi import complete
+from api.risk.endpoints import router as risk_router
+from assets.risk.queries import Reader
+from infra.runtime.bigquery import Warehouse
+from infra.runtime.clock import Clock, SystemClock
+from infra.runtime.postgres import postgres_engine
+from infra.runtime.settings import Settings
+
+API_VERSION = "1.0.0"
+REQUEST_TIMEOUT_S = 20.0
+# Shorter than a request may last, so that a read of a server that is away ends as 503, not as 504.
+WAREHOUSE_DEADLINE_S = 5.0
+MAX_BODY_BYTES = 1_000_000
+_PROTECTED_ERRORS = documented(
+    *("token_missing", "token_invalid", "token_not_configured", "request_invalid", "not_ready", "marts_not_built"),
+    *("warehouse_failed", "request_timeout", "internal_error"),
+)
+_DESCRIPTION = (
+    "Risk of a book that lends against crypto collateral. Amounts and ratios are strings that keep every digit, times "
+    "are ISO 8601 in UTC. What is not known is null with a reason, never zero. Errors have one shape, with a stable "
+    "code."
+)
+
+Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
+
+
+class Application(FastAPI):
+    """FastAPI whose document names our security scheme and error shape."""
+
+    def openapi(self) -> dict[str, Any]:
+        """The completed OpenAPI document."""
+        return complete(super().openapi())
+
+
+def create_app(
+    settings: Settings,
+    *,
+    warehouse: Reader | None = None,
+    engine: Engine | None = None,
+    clock: Clock | None = None,
+    request_timeout_s: float = REQUEST_TIMEOUT_S,
+) -> FastAPI:
+    """The application for these settings; it opens nothing before its lifespan begins.
+
+    A `warehouse` or `engine` that is given is used and left open; otherwise the application makes and closes its own.
+    """
+    app = Application(
+        title="Ballast",
+        version=API_VERSION,
+        description=_DESCRIPTION,
+        # A browser cannot send the token with a page load, so there are no pages; /openapi.json is behind the token.
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        lifespan=_lifespan(settings, warehouse, engine, clock or SystemClock()),
+        generate_unique_id_function=_operation_id,
+    )
+    app.include_router(health_router)
+    app.include_router(risk_router, responses=_PROTECTED_ERRORS)
+    app.include_router(notifications_router, responses=_PROTECTED_ERRORS)
+    add_error_handlers(app)
+    # The last added is the outermost.
+    app.add_middleware(RequestTimeout, timeout_s=request_timeout_s)
+    app.add_middleware(BodyLimit, max_bytes=MAX_BODY_BYTES)
+    app.add_middleware(BearerAuthentication, token=settings.api_token)
+    app.add_middleware(RequestContext)
+    return app
+
+
+def _operation_id(route: APIRoute) -> str:
+    return route.name
+
+
+def _lifespan(settings: Settings, warehouse: Reader | None, engine: Engine | None, clock: Clock) -> Lifespan:
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            reader, database = warehouse, engine
+            if reader is None:
+                own = await run_in_threadpool(Warehouse, settings, WAREHOUSE_DEADLINE_S)
+                stack.callback(own.client.close)
+                reader = own
+            if database is None:
+                database = postgres_engine(settings, application_name="ballast-api")
+                stack.callback(database.dispose)
+            probes = {"bigquery": bigquery_probe(reader), "postgres": postgres_probe(database)}
+            checks = ReadinessChecks(probes, has_token(settings.api_token), clock)
+            stack.callback(checks.close)
+            app.state.reader = reader
+            app.state.postgres_engine = database
+            app.state.readiness = checks
+            yield
+
+    return lifespan

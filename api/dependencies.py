@@ -1,0 +1,31 @@
+"""What endpoints receive: the clients that the application made when it started."""
+
+from __future__ import annotations
+
+from typing import Annotated, cast
+
+from fastapi import Depends, Request
+
+from api.health.service import ReadinessChecks
+from assets.risk.queries import Reader
+from infra.runtime.errors import NotReadyError
+
+
+async def get_reader(request: Request) -> Reader:
+    """What reads the marts."""
+    return cast(Reader, _of_state(request, "reader"))
+
+
+async def get_readiness(request: Request) -> ReadinessChecks:
+    """The readiness checks."""
+    return cast(ReadinessChecks, _of_state(request, "readiness"))
+
+
+def _of_state(request: Request, name: str) -> object:
+    found: object = getattr(request.app.state, name, None)
+    if found is None:
+        raise NotReadyError(f"The API has no {name} yet; run it with its lifespan, as uvicorn does.")
+    return found
+
+
+ReaderDependency = Annotated[Reader, Depends(get_reader)]

@@ -1,0 +1,201 @@
+"""The one place where an error becomes an HTTP status: rules by stable code, handlers, and their documentation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import requests
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from google.api_core.exceptions import NotFound
+from pydantic import BaseModel, Field
+from sqlalchemy import exc as sql
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.types import Scope
+
+from alerting.errors import NotificationNotFoundError
+from infra.runtime.errors import AppendError, BallastError, NotReadyError, WarehouseError
+from infra.runtime.logs import get_logger
+
+REQUEST_ID_KEY = "ballast.request_id"
+MAX_VALIDATION_REASONS = 5
+_RETRY_SOON = {"Retry-After": "5"}
+_RETRY_LATER = {"Retry-After": "30"}
+# What the clients let through when their server is away.
+_AWAY = (
+    requests.exceptions.ConnectionError,
+    requests.exceptions.Timeout,
+    sql.OperationalError,
+    sql.InterfaceError,
+    sql.TimeoutError,
+)
+_log = get_logger(__name__)
+
+
+class ApiError(BallastError):
+    """The API refuses a request."""
+
+    code = "api_failed"
+
+
+class TokenMissingError(ApiError):
+    """The request carries no usable bearer token."""
+
+    code = "token_missing"
+
+
+class TokenInvalidError(ApiError):
+    """The request's bearer token is not the API's."""
+
+    code = "token_invalid"
+
+
+class TokenNotConfiguredError(ApiError):
+    """The API was started without a token, so nobody can be let in."""
+
+    code = "token_not_configured"
+
+
+class AccountUnknownError(ApiError):
+    """No position was ever settled for the account."""
+
+    code = "account_unknown"
+
+
+class CursorInvalidError(ApiError):
+    """A page cursor is not one that the API gave out."""
+
+    code = "cursor_invalid"
+
+
+class MartsNotBuiltError(ApiError):
+    """A mart that the read needs has not been built yet."""
+
+    code = "marts_not_built"
+
+
+class RequestTimeoutError(ApiError):
+    """The answer took longer than a request may last."""
+
+    code = "request_timeout"
+
+
+class InternalError(ApiError):
+    """A fault of the API itself; the log tells it, never the response."""
+
+    code = "internal_error"
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How one error code is answered; without `message` the error's own words are shown."""
+
+    status: int
+    message: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+RULES: Mapping[str, Rule] = {
+    TokenMissingError.code: Rule(401, headers={"WWW-Authenticate": 'Bearer realm="ballast"'}),
+    TokenInvalidError.code: Rule(401, headers={"WWW-Authenticate": 'Bearer realm="ballast", error="invalid_token"'}),
+    TokenNotConfiguredError.code: Rule(503),
+    AccountUnknownError.code: Rule(404),
+    NotificationNotFoundError.code: Rule(404),
+    CursorInvalidError.code: Rule(422),
+    MartsNotBuiltError.code: Rule(
+        503, "A mart that this read needs is not built yet; try again when the first build has ended.", _RETRY_LATER
+    ),
+    NotReadyError.code: Rule(
+        503, "A server that this read needs does not answer; see /readyz and try again.", _RETRY_SOON
+    ),
+    WarehouseError.code: Rule(502, "The warehouse refused a read; look up the request id in the API's log."),
+    AppendError.code: Rule(502, "The warehouse refused rows; look up the request id in the API's log."),
+    RequestTimeoutError.code: Rule(504, headers=_RETRY_SOON),
+    InternalError.code: Rule(500, "The API failed; look up the request id in its log."),
+    "request_invalid": Rule(422),
+}
+_HTTP_CODES: Mapping[int, tuple[str, str]] = {
+    404: ("not_found", "There is no such address; /openapi.json lists them."),
+    405: ("method_not_allowed", "This address does not take that method; /openapi.json lists them."),
+    413: ("body_too_large", "The request body is too large."),
+}
+
+
+class ErrorDetail(BaseModel):
+    """What went wrong."""
+
+    code: str = Field(description="stable, for programs", examples=["account_unknown"])
+    message: str = Field(description="what was wrong and what to do, for people")
+    request_id: str = Field(description="also in the header X-Request-ID; finds the request in the log")
+
+
+class ErrorBody(BaseModel):
+    """The body of every response with a status of 400 or above."""
+
+    error: ErrorDetail
+
+
+def documented(*codes: str) -> dict[int | str, dict[str, Any]]:
+    """OpenAPI responses for these error codes, by status."""
+    by_status: dict[int, list[str]] = {}
+    for code in codes:
+        by_status.setdefault(RULES[code].status, []).append(code)
+    return {
+        status: {"model": ErrorBody, "description": "Error codes: " + ", ".join(f"`{code}`" for code in found) + "."}
+        for status, found in by_status.items()
+    }
+
+
+def error_response(scope: Scope, error: Exception) -> JSONResponse:
+    """The response to `error`; a server fault is logged with its cause and answered without it."""
+    if isinstance(error, HTTPException) and error.status_code < 500:
+        code, message = _HTTP_CODES.get(error.status_code, (f"http_{error.status_code}", str(error.detail)))
+        return _response(scope, error.status_code, code, message, error.headers or {})
+    known = as_ballast_error(error)
+    rule = RULES.get(known.code)
+    if rule is None:
+        known = InternalError(known.message)
+        rule = RULES[InternalError.code]
+    if rule.status in (500, 502):
+        _log.error("request_failed", code=known.code, reason=known.message, exc_info=error)
+    elif rule.status > 502:
+        _log.warning("request_not_served", code=known.code, reason=known.message)
+    return _response(scope, rule.status, known.code, rule.message or known.message, rule.headers)
+
+
+def as_ballast_error(error: Exception) -> BallastError:
+    """`error` as one of ours: servers that are away become `not_ready`, absent tables `marts_not_built`."""
+    if isinstance(error, WarehouseError) and isinstance(error.__cause__, NotFound):
+        return MartsNotBuiltError(error.message)
+    if isinstance(error, BallastError):
+        return error
+    if isinstance(error, _AWAY):
+        return NotReadyError(str(error))
+    return InternalError(f"{type(error).__name__}: {error}")
+
+
+def add_error_handlers(app: FastAPI) -> None:
+    """Answer every error of routing, validation and of our own in one shape."""
+    for kind in (BallastError, HTTPException, *_AWAY):
+        app.add_exception_handler(kind, _on_error)
+    app.add_exception_handler(RequestValidationError, _on_invalid_request)
+
+
+async def _on_error(request: Request, error: Exception) -> JSONResponse:
+    return error_response(request.scope, error)
+
+
+async def _on_invalid_request(request: Request, error: Exception) -> JSONResponse:
+    """Name each field and its rule; the value itself is not repeated, for it may be a secret."""
+    assert isinstance(error, RequestValidationError)
+    reasons = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()[:MAX_VALIDATION_REASONS]]
+    return _response(request.scope, 422, "request_invalid", "; ".join(reasons), {})
+
+
+def _response(scope: Scope, status: int, code: str, message: str, headers: Mapping[str, str]) -> JSONResponse:
+    detail = ErrorDetail(code=code, message=message, request_id=scope.get(REQUEST_ID_KEY, ""))
+    return JSONResponse(ErrorBody(error=detail).model_dump(), status, dict(headers))

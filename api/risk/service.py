@@ -1,0 +1,140 @@
+"""From rows of the marts to the responses of the risk reads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from decimal import Decimal
+
+from api.errors import AccountUnknownError, MartsNotBuiltError, as_ballast_error
+from api.risk import repository, schemas
+from api.wire import listed
+from assets.risk import queries
+from assets.risk.queries import Reader
+from infra.runtime.errors import WarehouseError
+
+_UNUSABLE_PRICES = frozenset({schemas.PriceStatus.STALE, schemas.PriceStatus.MISSING})
+
+
+def exposure(reader: Reader, account_id: str) -> schemas.ExposureView:
+    """Positions and totals of one account; `AccountUnknownError` if it never had a position."""
+    positions = [schemas.PositionView.model_validate(row) for row in queries.account_exposures(reader, account_id)]
+    if not positions:
+        _require_account(reader, account_id)
+    return schemas.ExposureView(
+        account_id=account_id,
+        positions=positions,
+        totals=totals(positions),
+        is_simulated=any(position.is_simulated for position in positions),
+    )
+
+
+def totals(positions: Sequence[schemas.PositionView]) -> schemas.ExposureTotals:
+    """Sums in USD by side; None for a side with a position that was never priced, for zero would be a lie."""
+    collateral_usd = _sum_usd(positions, schemas.Side.COLLATERAL)
+    borrow_usd = _sum_usd(positions, schemas.Side.BORROW)
+    unpriced = sorted({each.asset for each in positions if each.price_status in _UNUSABLE_PRICES})
+    return schemas.ExposureTotals(
+        collateral_usd=collateral_usd,
+        borrow_usd=borrow_usd,
+        net_usd=None if collateral_usd is None or borrow_usd is None else collateral_usd - borrow_usd,
+        is_complete=not unpriced,
+        unpriced_assets=unpriced,
+    )
+
+
+def margin_health(reader: Reader, account_id: str) -> schemas.MarginHealthView:
+    """Health and trigger prices of one account; `AccountUnknownError` if it never had a position."""
+    health = _health_view(_require_account(reader, account_id))
+    found = queries.liquidation_prices(reader, [account_id])
+    return schemas.MarginHealthView(
+        **dict(health), liquidation_prices=[schemas.LiquidationPriceView.model_validate(row) for row in found]
+    )
+
+
+def portfolios(reader: Reader, limit: int, cursor: str | None) -> schemas.PortfolioPage:
+    """One page of accounts by urgency; `CursorInvalidError` for a cursor that the API did not make."""
+    after = repository.PageCursor.decode(cursor) if cursor is not None else None
+    # One row more than the page tells whether another page follows.
+    rows = repository.health_page(reader, after, limit + 1)
+    page = rows[:limit]
+    has_more = len(rows) > limit
+    return schemas.PortfolioPage(
+        portfolios=[_health_view(row) for row in page],
+        next_cursor=repository.cursor_behind(page[-1]).encode() if has_more else None,
+    )
+
+
+def account_var(reader: Reader, account_id: str) -> schemas.AccountVarView:
+    """The latest estimates of one account; `AccountUnknownError` if it never had a position."""
+    report = _var_report(lambda: queries.account_var(reader, [account_id]))
+    if not report.estimates:
+        _require_account(reader, account_id)
+    return schemas.AccountVarView(account_id=account_id, **dict(report))
+
+
+def book(reader: Reader) -> schemas.BookView:
+    """The book now, and its latest estimates."""
+    summary = queries.book_summary(reader)
+    return schemas.BookView(
+        accounts=summary.accounts,
+        accounts_by_status={status: getattr(summary, status) for status in schemas.HealthStatus},
+        collateral_usd=summary.collateral_usd,
+        borrow_usd=summary.borrow_usd,
+        health_pct=summary.health_pct,
+        is_complete=summary.is_complete,
+        late_events_pending=summary.late_events_pending,
+        oldest_price_age_seconds=summary.oldest_price_age_seconds,
+        is_simulated=summary.is_simulated,
+        measured_at=summary.measured_at,
+        value_at_risk=_var_report(lambda: queries.book_var(reader)),
+    )
+
+
+def _require_account(reader: Reader, account_id: str) -> queries.MarginHealth:
+    found = queries.margin_health(reader, account_id)
+    if found is None:
+        raise AccountUnknownError(f"There is no account {account_id!r} with a position; /v1/portfolios lists them.")
+    return found
+
+
+def _sum_usd(positions: Sequence[schemas.PositionView], side: schemas.Side) -> Decimal | None:
+    amounts = [position.exposure_usd for position in positions if position.side is side]
+    known = [amount for amount in amounts if amount is not None]
+    return sum(known, Decimal(0)) if len(known) == len(amounts) else None
+
+
+def _health_view(row: queries.MarginHealth) -> schemas.HealthView:
+    return schemas.HealthView(
+        account_id=row.account_id,
+        status=schemas.HealthStatus(row.status),
+        health_pct=row.health_pct,
+        collateral_usd=row.collateral_usd,
+        borrow_usd=row.borrow_usd,
+        thresholds=schemas.ThresholdsView(
+            margin_call_pct=row.margin_call_threshold_pct,
+            liquidation_pct=row.liquidation_threshold_pct,
+            recovery_margin_pct=row.recovery_margin_pct,
+        ),
+        unpriced_assets=listed(row.unpriced_assets),
+        has_degraded_price=row.has_degraded_price,
+        has_negative_position=row.has_negative_position,
+        price_ids=listed(row.price_ids),
+        oldest_price_at=row.oldest_price_at,
+        oldest_price_age_seconds=row.oldest_price_age_seconds,
+        late_events_pending=row.late_events_pending,
+        last_event_at=row.last_event_at,
+        is_simulated=row.is_simulated,
+        measured_at=row.measured_at,
+    )
+
+
+def _var_report(read: Callable[[], Sequence[queries.ValueAtRisk]]) -> schemas.VarReport:
+    """What `read` finds; estimates are built daily, so before the first build the live figures stand without them."""
+    try:
+        rows = read()
+    except WarehouseError as error:
+        if not isinstance(as_ballast_error(error), MartsNotBuiltError):
+            raise
+        rows = []
+    estimates = [schemas.ValueAtRiskView.model_validate(row) for row in rows]
+    return schemas.VarReport(estimates=estimates, reason=None if estimates else "not_computed")
