@@ -1,0 +1,1 @@
+"""The Dagster assets and checks, one folder a domain; beside them the typed reads of its marts."""

@@ -1,0 +1,1 @@
+"""Closes and prices."""

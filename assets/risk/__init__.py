@@ -1,0 +1,1 @@
+"""Exposures, margin health, Value at Risk."""

@@ -1,0 +1,1 @@
+"""What starts work: definitions, jobs, schedules, automation policies, sensors, resources."""

@@ -1,0 +1,23 @@
+"""Jobs: named selections of assets with their checks."""
+
+import dagster as dg
+
+_BUILT = dg.AssetSelection.groups("staging", "intermediate", "risk", "audit") - dg.AssetSelection.assets(
+    ["risk", "margin_events"], ["risk", "margin_event_publications"]
+)
+_DAILY = dg.AssetSelection.tag("daily", "")
+_ARRIVED = dg.AssetSelection.assets(["raw", "market_prices"], ["raw", "settlement_events"])
+
+risk_intraday_job = dg.define_asset_job(
+    "risk_intraday_job",
+    selection=_ARRIVED | (_BUILT - _DAILY),
+    description="Compacts events and prices, and takes a snapshot of exposures and margin health.",
+    executor_def=dg.in_process_executor,
+)
+
+risk_daily_job = dg.define_asset_job(
+    "risk_daily_job",
+    selection=dg.AssetSelection.groups("raw") | _BUILT,
+    description="Loads closes, builds and tests the whole dbt project: positions, margin, VaR, ES.",
+    executor_def=dg.in_process_executor,
+)

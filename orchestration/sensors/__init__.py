@@ -1,0 +1,1 @@
+"""Sensors: what Dagster's daemon looks at between runs."""
