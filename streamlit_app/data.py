@@ -1,0 +1,169 @@
+"""The reads of the pages: typed queries of the risk marts through one shared warehouse and one shared cache.
+
+However many sessions look, each query runs at most once in `LIVE_TTL_S` seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, TypeVar, cast
+
+import streamlit as st
+
+from assets.risk import queries
+from assets.risk.queries import Reader
+from infra.runtime.bigquery import Warehouse
+from infra.runtime.clock import Clock, SystemClock
+from infra.runtime.settings import Settings, load_settings
+from streamlit_app.reads import LastGood, ProblemKind, Reading, ReadKey
+
+LIVE_TTL_S = 1.0
+NOT_KEPT = timedelta(0)
+SECONDARY_MAX_AGE = timedelta(seconds=5)
+SLOW_MAX_AGE = timedelta(seconds=60)
+# A page that waits is worse than one that says it waits: the next run tries again.
+READ_DEADLINE_S = 3.0
+NEAREST_ROWS = 12
+EVENT_ROWS = 12
+EVENT_DAYS = 7
+
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True)
+class Read:
+    """One query to run: `key` names it and its arguments; a kept value younger than `max_age` will do."""
+
+    key: ReadKey
+    run: Callable[[Reader], Any]
+    max_age: timedelta = NOT_KEPT
+
+
+@dataclass(frozen=True)
+class BookReadings:
+    """What the live part of the book rests on, read together."""
+
+    summary: Reading[queries.BookSummary]
+    nearest: Reading[list[queries.MarginHealth]]
+    exposures: Reading[list[queries.AssetExposure]]
+
+
+@dataclass(frozen=True)
+class AccountReadings:
+    """What the live part of an account rests on, read together.
+
+    `health` with a value of None and no problem: the account has no position.
+    """
+
+    health: Reading[queries.MarginHealth | None]
+    exposures: Reading[list[queries.Exposure]]
+    triggers: Reading[list[queries.LiquidationPrice]]
+
+
+def open_reader() -> Reader:
+    """A new connection to the warehouse of the settings."""
+    return Warehouse(settings(), deadline_s=READ_DEADLINE_S)
+
+
+def system_clock() -> Clock:
+    """The clock by which ages are told."""
+    return SystemClock()
+
+
+@st.cache_resource(show_spinner=False)
+def settings() -> Settings:
+    """The settings of this process."""
+    return load_settings()
+
+
+@st.cache_resource(show_spinner=False)
+def reader() -> Reader:
+    """The warehouse that all sessions share."""
+    return open_reader()
+
+
+@st.cache_resource(show_spinner=False)
+def last_good() -> LastGood:
+    """The last good value of each read, shared by all sessions."""
+    return LastGood(system_clock())
+
+
+@st.cache_data(ttl=LIVE_TTL_S, max_entries=1_000, show_spinner=False)
+def _cached(keys: tuple[ReadKey, ...], _reads: Sequence[Read]) -> list[Reading[Any]]:
+    """These reads, at the same time, once for all sessions; `keys` are those of the reads."""
+    kept, source = last_good(), reader()
+    if len(keys) == 1:
+        return [kept.read(source, each.key, each.run, each.max_age) for each in _reads]
+    with ThreadPoolExecutor(len(keys), thread_name_prefix="read") as pool:
+        return list(pool.map(lambda each: kept.read(source, each.key, each.run, each.max_age), _reads))
+
+
+def _together(*reads: Read) -> list[Reading[Any]]:
+    return _cached(tuple(read.key for read in reads), reads)
+
+
+def _read(key: ReadKey, run: Callable[[Reader], Value], max_age: timedelta) -> Reading[Value]:
+    return cast(Reading[Value], _together(Read(key, run, max_age))[0])
+
+
+def book() -> BookReadings:
+    """The book now."""
+    summary, nearest, exposures = _together(
+        Read(("book_summary",), queries.book_summary),
+        Read(("nearest_to_call",), lambda source: queries.nearest_to_call(source, NEAREST_ROWS)),
+        Read(("asset_exposures",), queries.asset_exposures),
+    )
+    return BookReadings(summary, nearest, exposures)
+
+
+def account(account_id: str) -> AccountReadings:
+    """One account now."""
+    health, exposures, triggers = _together(
+        Read(("margin_health", account_id), lambda source: queries.margin_health(source, account_id)),
+        Read(("account_exposures", account_id), lambda source: queries.account_exposures(source, account_id)),
+        Read(("liquidation_prices", account_id), lambda source: queries.liquidation_prices(source, [account_id])),
+    )
+    return AccountReadings(health, exposures, triggers)
+
+
+def account_ids() -> Reading[list[str]]:
+    """Ids of the accounts with a position."""
+    return _read(("account_ids",), queries.account_ids, SECONDARY_MAX_AGE)
+
+
+def triggers_of(account_ids: Sequence[str]) -> Reading[list[queries.LiquidationPrice]]:
+    """Trigger prices of several accounts, at most `SECONDARY_MAX_AGE` old."""
+    wanted = tuple(sorted(account_ids))
+    return _read(("triggers_of", *wanted), lambda source: queries.liquidation_prices(source, wanted), SECONDARY_MAX_AGE)
+
+
+def margin_events(account_id: str | None) -> Reading[list[queries.MarginEventRow]]:
+    """The last transitions of an account, or of all (None), no older than `EVENT_DAYS`."""
+    since = _full_hour(system_clock().now()) - timedelta(days=EVENT_DAYS)
+    return _read(
+        ("margin_events", account_id, since),
+        lambda source: queries.margin_events(source, since, account_id, EVENT_ROWS),
+        SECONDARY_MAX_AGE,
+    )
+
+
+def has_book() -> bool:
+    """Whether the marts are there and hold an account, as far as the last seconds tell."""
+    summary = _read(("book_summary",), queries.book_summary, SECONDARY_MAX_AGE)
+    is_absent = summary.problem is not None and summary.problem.kind is ProblemKind.NOT_BUILT
+    return summary.value is not None and summary.value.accounts > 0 and not is_absent
+
+
+def value_at_risk(account_id: str | None) -> Reading[list[queries.ValueAtRisk]]:
+    """The latest estimates of an account, or of the book (None)."""
+    if account_id is None:
+        return _read(("book_var",), queries.book_var, SLOW_MAX_AGE)
+    return _read(("account_var", account_id), lambda source: queries.account_var(source, [account_id]), SLOW_MAX_AGE)
+
+
+def _full_hour(at: datetime) -> datetime:
+    # A time that changed with each run would make every read a new one.
+    return at.replace(minute=0, second=0, microsecond=0)

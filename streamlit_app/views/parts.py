@@ -1,0 +1,89 @@
+"""Parts that the book's and the account's overview have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import streamlit as st
+
+from assets.risk.queries import MarginEventRow, MarginHealth
+from streamlit_app import data
+from streamlit_app.components import freshness, gauge, live, markup, scope, states, tables
+from streamlit_app.components.breakdown import Position, breakdown_html, shares
+from streamlit_app.components.freshness import Freshness
+from streamlit_app.components.gauge import Gauge, Zone
+from streamlit_app.reads import Problem, ProblemKind, Reading
+
+# One component holds the whole live part: each component sends its style sheet with every update.
+LIVE_KEY = "live"
+
+
+def show_state(html: str) -> None:
+    """What stands in place of the whole live part."""
+    live.show(LIVE_KEY, {"state": html})
+
+
+def show_problem(reading: Reading[Any]) -> None:
+    """Why there is no live part."""
+    show_state(states.problem_html(reading.problem or Problem(ProblemKind.AWAY, "")))
+
+
+def show_live(sections: Mapping[str, str], fresh: Freshness) -> str | None:
+    """The live part under its freshness; returns the account that was chosen, once the scope has changed to it."""
+    head = {"freshness": freshness.line_html(fresh), "banner": freshness.banner_html(fresh)}
+    return live.show(
+        LIVE_KEY,
+        head | dict(sections),
+        ages=freshness.ages(fresh),
+        is_old=fresh.is_old,
+        on_account=lambda: scope.go_to(st.session_state[LIVE_KEY].account),
+    )
+
+
+def gauge_and_breakdown(shown: Gauge, note: str, exposures: Reading[Any], is_simulated: bool, below: str = "") -> str:
+    """The gauge beside the breakdown; `below` is a card under the breakdown."""
+    title = markup.head("Margin health", markup.simulated_tag(is_simulated))
+    body = f'{gauge.gauge_svg(shown)}{gauge.legend(shown.zones)}<div class="centre">{markup.note(note)}</div>'
+    return markup.pair(markup.card(title, body), _breakdown_card(exposures) + below)
+
+
+def assets_card(exposures: Reading[Any]) -> str:
+    """The table by asset."""
+    positions: Sequence[Position] = exposures.value or []
+    body = states.part_problem_html(exposures.problem, "risk.account_exposures")
+    if exposures.value is not None:
+        body = tables.assets_html(positions) if positions else '<p class="muted">No position.</p>'
+    return markup.card(markup.head("Assets held and owed", _simulated(positions)), body)
+
+
+def events_card(events: Reading[list[MarginEventRow]], is_for_account: bool) -> str:
+    """The last margin events."""
+    rows = events.value or []
+    if events.value is None:
+        body = states.part_problem_html(events.problem, "risk.margin_events")
+    elif rows:
+        body = tables.events_html(rows, is_for_account)
+    else:
+        body = f'<p class="muted">None in the last {data.EVENT_DAYS} days.</p>'
+    more = f"At most {data.EVENT_ROWS} of the last {data.EVENT_DAYS} days" if rows else ""
+    return markup.card(markup.head("Last margin events", more=more), body)
+
+
+def zones_for(account: MarginHealth | None) -> tuple[Zone, ...]:
+    """The zones of the thresholds of the marts, which are the same for all accounts."""
+    if account is None:
+        return ()
+    return gauge.zones_of(account.liquidation_threshold_pct, account.margin_call_threshold_pct)
+
+
+def _breakdown_card(exposures: Reading[Any]) -> str:
+    positions: Sequence[Position] = exposures.value or []
+    title = markup.head("Collateral by asset", _simulated(positions))
+    if exposures.value is None:
+        return markup.card(title, states.part_problem_html(exposures.problem, "risk.account_exposures"))
+    return markup.card(title, breakdown_html(shares(positions)))
+
+
+def _simulated(positions: Sequence[Position]) -> str:
+    return markup.simulated_tag(any(position.is_simulated for position in positions))

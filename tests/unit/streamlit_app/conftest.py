@@ -1,0 +1,301 @@
+"""A book without a warehouse: rows for each query of `assets.risk.queries`, and the app under Streamlit's AppTest."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from html import unescape
+from pathlib import Path
+from typing import Any
+
+import pytest
+import streamlit as st
+from pydantic import SecretStr
+from streamlit.testing.v1 import AppTest
+
+from assets.risk import queries
+from infra.runtime.clock import FixedClock
+from infra.runtime.settings import PROJECT_ROOT, Settings
+from streamlit_app import data
+
+NOW = datetime(2026, 3, 2, 12, 34, 56, tzinfo=UTC)
+PASSWORD = "correct horse"
+Row = dict[str, Any]
+Answer = Callable[[Mapping[str, Any]], list[Row]]
+
+
+def _health_row(account_id: str, health: str | None, status: str, **other: Any) -> Row:
+    """One row of risk.margin_health with 100,000 USD of debt."""
+    borrow = Decimal(0) if status == "no_debt" else Decimal("100000")
+    collateral = borrow * (1 + Decimal(health) / 100) if health is not None else Decimal("130000")
+    row: Row = {
+        "account_id": account_id,
+        "status": status,
+        "health_pct": None if health is None else Decimal(health),
+        "collateral_usd": collateral,
+        "borrow_usd": borrow,
+        "margin_call_threshold_pct": Decimal(30),
+        "liquidation_threshold_pct": Decimal(15),
+        "recovery_margin_pct": Decimal(2),
+        "unpriced_assets": None,
+        "has_borrow": status != "no_debt",
+        "has_degraded_price": False,
+        "has_negative_position": False,
+        "price_ids": "p1,p2",
+        "oldest_price_at": NOW - timedelta(seconds=90),
+        "oldest_price_age_seconds": 90,
+        "late_events_pending": 0,
+        "last_event_at": NOW - timedelta(hours=3),
+        "is_simulated": True,
+        "measured_at": NOW,
+    }
+    return row | other
+
+
+def _exposure_row(account_id: str, asset: str, side: str, quantity: str, price: str | None, **other: Any) -> Row:
+    """One row of risk.account_exposures."""
+    row: Row = {
+        "account_id": account_id,
+        "asset": asset,
+        "side": side,
+        "quantity": Decimal(quantity),
+        "price_usd": None if price is None else Decimal(price),
+        "exposure_usd": None if price is None else Decimal(quantity) * Decimal(price),
+        "price_id": f"price-{asset}",
+        "price_status": "missing" if price is None else "ok",
+        "price_observed_at": NOW - timedelta(seconds=90),
+        "price_age_seconds": None if price is None else 90,
+        "is_simulated": True,
+        "accounts": 7,
+    }
+    return row | other
+
+
+def trigger_row(account_id: str, asset: str, threshold: str, trigger: str | None, **other: Any) -> Row:
+    """One row of risk.liquidation_prices at a price of 70,000 USD."""
+    row: Row = {
+        "account_id": account_id,
+        "asset": asset,
+        "threshold": threshold,
+        "threshold_pct": Decimal(30 if threshold == "margin_call" else 15),
+        "trigger_price_usd": None if trigger is None else Decimal(trigger),
+        "reason": None if trigger is not None else "covered_without_asset",
+        "price_usd": Decimal(70000),
+        "has_unpriced_other": False,
+        "is_simulated": True,
+    }
+    return row | other
+
+
+def var_row(confidence: str, var: str | None, shortfall: str | None, tail: int, **other: Any) -> Row:
+    """One row of risk.book_var or risk.portfolio_var."""
+    row: Row = {
+        "account_id": None,
+        "as_of_date": date(2026, 3, 1),
+        "method": "historical_simulation",
+        "estimator": "kth_worst_loss",
+        "confidence": Decimal(confidence),
+        "horizon_days": 1,
+        "window_observations": 500,
+        "observations": 500,
+        "tail_observations": tail,
+        "var_usd": None if var is None else Decimal(var),
+        "es_usd": None if shortfall is None else Decimal(shortfall),
+        "reason": None if var is not None else "SOL has 120 of 500 returns",
+        "price_set_id": "simulated-42",
+        "is_simulated": True,
+        "computed_at": NOW - timedelta(hours=6),
+    }
+    return row | other
+
+
+def event_row(number: int, account_id: str, severity: str, health: str | None) -> Row:
+    """One row of risk.margin_events."""
+    return {
+        "margin_event_id": f"margin-event-{number}",
+        "account_id": account_id,
+        "severity": severity,
+        "episode_id": "episode-1",
+        "transition_number": number,
+        "health_pct": None if health is None else Decimal(health),
+        "collateral_usd": Decimal("128900.10"),
+        "borrow_usd": Decimal(100000),
+        "threshold_pct": Decimal(30) if health is not None else None,
+        "price_ids": "p1",
+        "detected_at": NOW - timedelta(minutes=17 * number),
+        "is_simulated": True,
+    }
+
+
+@dataclass
+class FakeReader:
+    """Answers each query of `assets.risk.queries` from a small book; `error` fails every read, `errors` some."""
+
+    accounts: list[Row] = field(default_factory=list)
+    positions: dict[str, list[Row]] = field(default_factory=dict)
+    triggers: dict[str, list[Row]] = field(default_factory=dict)
+    estimates: list[Row] = field(default_factory=list)
+    events: list[Row] = field(default_factory=list)
+    error: Exception | None = None
+    errors: dict[str, Exception] = field(default_factory=dict)
+    asked: list[str] = field(default_factory=list)
+
+    def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> list[Row]:
+        """Rows of a known query."""
+        self.asked.append(sql)
+        if self.error is not None:
+            raise self.error
+        if sql in self.errors:
+            raise self.errors[sql]
+        return self._answers()[sql](parameters or {})
+
+    def summary(self) -> Row:
+        """The row of the book's summary, from the accounts."""
+        statuses = [row["status"] for row in self.accounts]
+        collateral = sum((row["collateral_usd"] for row in self.accounts), Decimal(0))
+        borrow = sum((row["borrow_usd"] for row in self.accounts), Decimal(0))
+        return {
+            "accounts": len(statuses),
+            "collateral_usd": collateral,
+            "borrow_usd": borrow,
+            "health_pct": (collateral - borrow) / borrow * 100 if borrow else None,
+            **{name: statuses.count(name) for name in ("healthy", "margin_call", "liquidation", "unpriced", "no_debt")},
+            "late_events_pending": 0,
+            "oldest_price_age_seconds": max((row["oldest_price_age_seconds"] for row in self.accounts), default=None),
+            "is_complete": "unpriced" not in statuses,
+            "is_simulated": any(row["is_simulated"] for row in self.accounts),
+            "measured_at": NOW if statuses else None,
+        }
+
+    def _answers(self) -> dict[str, Answer]:
+        return {
+            queries.BOOK_SUMMARY_SQL: lambda _: [self.summary()],
+            queries.ACCOUNT_IDS_SQL: lambda _: [{"account_id": row["account_id"]} for row in self.accounts],
+            queries.NEAREST_TO_CALL_SQL: lambda given: self.accounts[: given["max_rows"]],
+            queries.MARGIN_HEALTH_SQL: lambda given: [
+                row for row in self.accounts if row["account_id"] == given["account_id"]
+            ],
+            queries.ACCOUNT_EXPOSURES_SQL: lambda given: self.positions.get(given["account_id"], []),
+            queries.ASSET_EXPOSURES_SQL: lambda _: [row for rows in self.positions.values() for row in rows],
+            queries.LIQUIDATION_PRICES_SQL: lambda given: [
+                row for account_id in given["account_ids"] for row in self.triggers.get(account_id, [])
+            ],
+            queries.BOOK_VAR_SQL: lambda _: self.estimates,
+            queries.ACCOUNT_VAR_SQL: lambda _: self.estimates,
+            queries.MARGIN_EVENTS_SQL: lambda given: [
+                row for row in self.events if given["account_id"] in ("", row["account_id"])
+            ],
+        }
+
+
+def small_book() -> FakeReader:
+    """Three accounts: acct-00001 healthy, acct-00002 below margin call, acct-00003 without debt."""
+    return FakeReader(
+        accounts=[
+            _health_row("acct-00002", "28.9", "margin_call"),
+            _health_row("acct-00001", "58.25", "healthy"),
+            _health_row("acct-00003", None, "no_debt"),
+        ],
+        positions={
+            "acct-00001": [
+                _exposure_row("acct-00001", "BTC", "collateral", "1.5", "70000"),
+                _exposure_row("acct-00001", "SOL", "collateral", "250", "150.25"),
+                _exposure_row("acct-00001", "USDC", "borrow", "100000", "1"),
+            ]
+        },
+        triggers={
+            "acct-00001": [
+                trigger_row("acct-00001", "BTC", "margin_call", "65000"),
+                trigger_row("acct-00001", "BTC", "liquidation", "57500"),
+                trigger_row("acct-00001", "SOL", "margin_call", None),
+                trigger_row("acct-00001", "SOL", "liquidation", None),
+            ]
+        },
+        estimates=[var_row("0.95", "5100.10", "7000.2", 25), var_row("0.99", None, None, 5)],
+        events=[event_row(1, "acct-00002", "margin_call", "28.9")],
+    )
+
+
+@dataclass
+class App:
+    """The app under AppTest, its reader and its clock."""
+
+    at: AppTest
+    reader: FakeReader
+    clock: FixedClock
+
+    def sign_in(self, password: str = PASSWORD) -> App:
+        """Run the app, type the password and press the button."""
+        self.at.run()
+        self.at.text_input[0].set_value(password)
+        self.at.button[0].click().run()
+        return self
+
+    def run(self, seconds_later: float = 0) -> App:
+        """Run the page again, with cached reads forgotten as after their time to live."""
+        self.clock.advance(timedelta(seconds=seconds_later))
+        st.cache_data.clear()
+        self.at.run()
+        return self
+
+    def html(self) -> str:
+        """The app's own markup on the page, in order."""
+        return "\n".join(part["html"] for part in self.parts().values())
+
+    def words(self) -> str:
+        """What the app's own markup says, without tags."""
+        return " ".join(unescape(re.sub(r"<[^>]+>", " ", self.html())).split())
+
+    def parts(self) -> dict[str, dict[str, Any]]:
+        """The markup of each part by its name, its ages and whether it is old; AppTest shows components raw."""
+        found = {}
+        for element in self.at.main:
+            if element.type == "bidi_component":
+                message = json.loads(element.proto.mixed.json or element.proto.json)
+                for name, html in message["sections"]:
+                    found[name] = {"html": html, "ages": message["ages"], "is_old": message["is_old"]}
+        return found
+
+
+@pytest.fixture
+def health_row() -> Callable[..., Row]:
+    """Makes rows of risk.margin_health."""
+    return _health_row
+
+
+@pytest.fixture
+def exposure_row() -> Callable[..., Row]:
+    """Makes rows of risk.account_exposures."""
+    return _exposure_row
+
+
+@pytest.fixture
+def now_clock() -> FixedClock:
+    """A clock that stands at `NOW`."""
+    return FixedClock(NOW)
+
+
+@pytest.fixture
+def book() -> FakeReader:
+    """The small book."""
+    return small_book()
+
+
+@pytest.fixture
+def app(book: FakeReader, now_clock: FixedClock, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[App]:
+    """The whole app over the fake reader, not signed in."""
+    clock = now_clock
+    configured = Settings(app_password=SecretStr(PASSWORD), state_dir=tmp_path)
+    monkeypatch.setattr(data, "open_reader", lambda: book)
+    monkeypatch.setattr(data, "system_clock", lambda: clock)
+    monkeypatch.setattr(data, "load_settings", lambda: configured)
+    st.cache_data.clear()
+    st.cache_resource.clear()
+    script = PROJECT_ROOT / "streamlit_app" / "app.py"
+    yield App(AppTest.from_file(str(script), default_timeout=30), book, clock)
+    st.cache_data.clear()
+    st.cache_resource.clear()
