@@ -20,3 +20,35 @@ $(STAMP): requirements.lock pyproject.toml
 	$(BIN)/pip install --disable-pip-version-check --progress-bar on --require-hashes -r requirements.lock
 	$(BIN)/pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation --editable .
 	@touch $(STAMP)
+
+demo: $(STAMP) ## run the whole chain once and print it (PRICES=<folder of ASSET.csv> for real closes)
+	$(BIN)/ballast demo $(if $(PRICES),--prices $(PRICES))
+
+up: $(STAMP) ## start everything and leave it running (PRICES=<folder> for real closes)
+	$(BIN)/ballast up $(if $(PRICES),--prices $(PRICES))
+
+down: $(STAMP) ## stop what `make up` started
+	$(BIN)/ballast down
+
+test: $(STAMP) ## run the whole test suite
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+lint: $(STAMP) ## formatting, types, import law, SQL for BigQuery, Dagster definitions
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/sqlfmt --check --no-progressbar dbt_project
+	$(BIN)/python -m infra.sqlcheck
+	$(BIN)/dg check defs
+
+format: $(STAMP) ## put Python and SQL into the house format
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+	$(BIN)/sqlfmt --no-progressbar dbt_project
+
+bench: $(STAMP) ## run the benchmarks of tests/perf, each beside a reference
+	@for script in tests/perf/bench_*.py; do echo "== $$script"; $(BIN)/python -W ignore $$script || exit 1; done
+
+clean: ## remove the environment and caches (local data stay: see `ballast reset`)
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache *.egg-info

@@ -115,6 +115,7 @@ def _read_file(file: Path, source: str) -> Iterator[Close | str]:
         yield f"{file.name}: the name must be an asset's symbol in capitals, such as BTC.csv"
         return
     seen: set[date] = set()
+    is_empty = True
     try:
         with file.open(newline="", encoding="utf-8-sig") as lines:
             reader = csv.reader(lines)
@@ -125,6 +126,7 @@ def _read_file(file: Path, source: str) -> Iterator[Close | str]:
             for cells in reader:
                 if not cells:
                     continue
+                is_empty = False
                 found = _read_line(asset, cells, source)
                 if isinstance(found, str):
                     yield f"{file.name}:{reader.line_num}: {found}"
@@ -136,7 +138,7 @@ def _read_file(file: Path, source: str) -> Iterator[Close | str]:
     except (UnicodeDecodeError, csv.Error, OSError) as error:
         yield f"{file.name}: cannot be read as CSV ({error})"
         return
-    if not seen:
+    if is_empty:
         yield f"{file.name}: holds no closes"
 
 

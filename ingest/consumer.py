@@ -150,10 +150,25 @@ def main() -> None:
     for thread in running:
         thread.start()
     _log.info("consuming", subscriptions=[thread.name for thread in running])
-    for thread in running:
-        while thread.is_alive():
-            thread.join(timeout=1)
+    failed = _wait(running, stop)
+    if failed:
+        _log.error("consumer_failed", subscriptions=failed)
+        raise SystemExit(1)
     _log.info("stopped")
+
+
+def _wait(running: Sequence[threading.Thread], stop: threading.Event) -> list[str]:
+    """Wait until all ended; returns the names of those that ended unasked.
+
+    One that ends unasked stops the others: the process ends, and its supervisor starts all of them anew.
+    """
+    while all(thread.is_alive() for thread in running):
+        running[0].join(timeout=0.5)
+    failed = [] if stop.is_set() else [thread.name for thread in running if not thread.is_alive()]
+    stop.set()
+    for thread in running:
+        thread.join()
+    return failed
 
 
 if __name__ == "__main__":

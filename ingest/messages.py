@@ -7,12 +7,23 @@ Decimals travel as JSON strings, so that no reader passes them through a binary 
 from __future__ import annotations
 
 import json
+import re
 from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import PydanticSerializationError
 
 from infra.runtime.clock import as_utc
 from infra.runtime.ids import stable_id
@@ -26,14 +37,16 @@ QUANTITY_LIMIT = Decimal(10) ** 20
 PRICE_LIMIT = Decimal(10) ** 15
 
 
+PLAIN_NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
+
+
 def _no_float(value: Any) -> Any:
     if isinstance(value, float):
         raise ValueError("must be a string such as '0.1': a JSON number loses digits")
+    # Decimal also takes '1_000', digits of other scripts and blanks.
+    if isinstance(value, str) and not PLAIN_NUMBER.fullmatch(value):
+        raise ValueError("must be a plain decimal such as '0.1'")
     return value
-
-
-def _utc(value: Any) -> Any:
-    return as_utc(value) if isinstance(value, datetime) else value
 
 
 AssetSymbol = Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9]{1,11}$", examples=["BTC"])]
@@ -50,7 +63,7 @@ Quantity = Annotated[
     BeforeValidator(_no_float),
     Field(gt=0, lt=QUANTITY_LIMIT, decimal_places=QUANTITY_DECIMALS, allow_inf_nan=False),
 ]
-UtcTime = Annotated[AwareDatetime, BeforeValidator(_utc)]
+UtcTime = Annotated[AwareDatetime, AfterValidator(as_utc)]
 
 
 class Quality(StrEnum):
@@ -185,16 +198,19 @@ def parse_message(model: type[M], data: bytes, now: datetime) -> M:
     `now` is the reader's clock: a message dated more than `ALLOWED_SKEW` after it is refused.
     """
     try:
-        raw = json.loads(data)
-    except (UnicodeDecodeError, ValueError) as error:
+        raw = json.loads(data, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
         raise InvalidMessageError(f"not JSON: {error}") from None
     if not isinstance(raw, dict):
         raise InvalidMessageError("not a JSON object")
     version = raw.get("schema_version")
-    if version != 1:
-        raise UnknownVersionError(f"schema_version {version!r} is unknown; this reader knows 1")
+    if type(version) is not int or version != 1:
+        raise UnknownVersionError(f"schema_version {repr(version)[:40]} is unknown; this reader knows 1")
     try:
         message = model.model_validate(raw)
+        message.to_json()
+    except PydanticSerializationError:
+        raise InvalidMessageError("a text holds half of a surrogate pair, which no UTF-8 writes") from None
     except ValidationError as error:
         wrong = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'message'}: {e['msg']}" for e in error.errors())
         raise InvalidMessageError(wrong) from None
@@ -202,3 +218,7 @@ def parse_message(model: type[M], data: bytes, now: datetime) -> M:
     if dated > now + ALLOWED_SKEW:
         raise FromFutureError(f"{_DATED[model]} {dated.isoformat()} lies after the clock ({now.isoformat()})")
     return message
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON number")

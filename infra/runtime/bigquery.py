@@ -13,6 +13,7 @@ import requests
 from google.api_core import exceptions as google_exceptions
 from google.api_core.client_options import ClientOptions
 from google.api_core.retry import Retry
+from google.auth import exceptions as auth_exceptions
 from google.cloud import bigquery
 from google.oauth2.credentials import Credentials
 
@@ -31,7 +32,12 @@ _RETRYABLE = (
     ConnectionError,
     requests.exceptions.ConnectionError,
     requests.exceptions.Timeout,
+    requests.exceptions.ChunkedEncodingError,
+    auth_exceptions.TransportError,
 )
+# `TimeoutError` is a query that runs longer than it may: not sent again by itself.
+_AWAY = (google_exceptions.RetryError, TimeoutError, *_RETRYABLE)
+_REFUSED_CREDENTIALS = "BigQuery refused the credentials: check BALLAST_BIGQUERY_TOKEN, or the application's default."
 
 
 def _is_retryable(error: BaseException) -> bool:
@@ -107,13 +113,18 @@ def _parameter_type(value: Any) -> str:
         case float():
             return "FLOAT64"
         case Decimal():
-            return "NUMERIC"
+            return "NUMERIC" if _fits_numeric(value) else "BIGNUMERIC"
         case datetime():
             return "TIMESTAMP"
         case date():
             return "DATE"
         case _:
             return "STRING"
+
+
+def _fits_numeric(value: Decimal) -> bool:
+    """NUMERIC holds 29 digits before the point and nine after it."""
+    return value == 0 or (value.adjusted() < 29 and int(value.normalize().as_tuple().exponent) >= -9)
 
 
 def _json_cell(value: Any) -> Any:
@@ -164,8 +175,10 @@ class Warehouse:
                 wait_timeout=self.deadline_s * 10,
             )
             return [dict(row.items()) for row in rows]
-        except (google_exceptions.RetryError, *_RETRYABLE) as error:
+        except _AWAY as error:
             raise NotReadyError(self._away(error)) from error
+        except auth_exceptions.GoogleAuthError as error:
+            raise WarehouseError(_REFUSED_CREDENTIALS) from error
         except google_exceptions.GoogleAPICallError as error:
             raise WarehouseError(
                 f"BigQuery refused a statement: {error.message}. Statement: {sql.strip()[:300]}"
@@ -192,8 +205,10 @@ class Warehouse:
                     retry=_retry(self.deadline_s),
                     timeout=REQUEST_TIMEOUT_S,
                 )
-            except (google_exceptions.RetryError, *_RETRYABLE) as error:
+            except _AWAY as error:
                 raise NotReadyError(self._away(error)) from error
+            except auth_exceptions.GoogleAuthError as error:
+                raise WarehouseError(_REFUSED_CREDENTIALS) from error
             except google_exceptions.GoogleAPICallError as error:
                 raise WarehouseError(f"BigQuery refused an append to {table_id}: {error.message}") from error
             if errors:

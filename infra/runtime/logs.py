@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from typing import Any
 
 import structlog
@@ -13,18 +13,33 @@ import structlog
 REDACTED = "[redacted]"
 _SECRET_KEY = re.compile(r"(password|passwd|secret|token|authorization|api_?key|signature|cookie)", re.IGNORECASE)
 _SECRET_VALUE = re.compile(
-    r"(whsec_[A-Za-z0-9+/=]+|(?<=Bearer )\S+|(?<=Basic )\S+|(?<=://)[^/\s:@]+:[^/\s@]+(?=@))", re.IGNORECASE
+    r"(whsec_[A-Za-z0-9+/=]+|SG\.[\w-]{16,}\.[\w-]{16,}|(?<=Bearer )\S+|(?<=Basic )\S+|(?<=://)[^/\s:@]*:[^/\s@]+(?=@)"
+    r"|(?<=password=)[^\s&;,'\"]+|(?<=token=)[^\s&;,'\"]+|(?<=secret=)[^\s&;,'\"]+|(?<=api_key=)[^\s&;,'\"]+)",
+    re.IGNORECASE,
 )
 
 
 def redact(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Replace values under secret-looking keys, and secret-looking parts of any text, by `[redacted]`."""
+    """Replace values under secret-looking keys, and secret-looking parts of any text, by `[redacted]`, at any depth."""
     for key, value in list(event.items()):
-        if _SECRET_KEY.search(key):
-            event[key] = REDACTED
-        elif isinstance(value, str):
-            event[key] = _SECRET_VALUE.sub(REDACTED, value)
+        # Keys with an underscore in front are structlog's own (`_record`), which are not written.
+        if not key.startswith("_"):
+            event[key] = _redacted(key, value)
     return event
+
+
+def _redacted(key: str, value: Any) -> Any:
+    if _SECRET_KEY.search(key):
+        return REDACTED
+    match value:
+        case None | bool() | int() | float():
+            return value
+        case Mapping():
+            return {str(name): _redacted(str(name), item) for name, item in value.items()}
+        case list() | tuple() | set() | frozenset():
+            return [_redacted("", item) for item in value]
+        case _:
+            return _SECRET_VALUE.sub(REDACTED, str(value))
 
 
 def configure_logs(service: str, level: str = "INFO") -> None:

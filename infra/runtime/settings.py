@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from infra.runtime.errors import SettingsError
@@ -57,6 +57,12 @@ class Settings(BaseSettings):
     sendgrid_api_key: SecretStr | None = Field(default=None, description="bearer of SendGrid's mail API; empty: none")
     twilio_account_sid: SecretStr | None = Field(default=None, description="Twilio account, AC...; empty: none")
     twilio_auth_token: SecretStr | None = Field(default=None, description="Twilio password of that account")
+
+    @field_validator("prices_dir", mode="before")
+    @classmethod
+    def _empty_is_none(cls, value: object) -> object:
+        # Path("") is the working directory.
+        return None if value == "" else value
 
     @property
     def dbt_project_dir(self) -> Path:

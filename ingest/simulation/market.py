@@ -57,7 +57,8 @@ STABLE_REVERSION = 0.35
 def simulate_closes(seed: int, last_date: date, assets: Sequence[str] | None = None) -> list[Close]:
     """Closes of each asset from `FIRST_DATE` (or 600 days back, if that is earlier) to `last_date`.
 
-    The same seed always gives the same history, whatever the last day.
+    The same seed always gives the same history for every last day from 600 days after `FIRST_DATE` on; before that
+    the history begins 600 days back, and so moves with the last day.
 
     `assets` picks some of the known ones (default all). Each asset draws from a stream of its own, so that
     picking fewer does not change the others.

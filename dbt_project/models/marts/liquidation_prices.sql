@@ -9,14 +9,15 @@ with
         select 'liquidation' as threshold, numeric '{{ var("liquidation_health_pct") }}' as threshold_pct
     ),
 
+    -- What has no value counts as nothing here, and leaves the triggers of the other assets unknown below.
     per_asset as (
         select
             account_id,
             asset,
             sum(if(side = 'collateral', quantity, bignumeric '0')) as collateral_quantity,
             sum(if(side = 'borrow', quantity, bignumeric '0')) as borrow_quantity,
-            sum(if(side = 'collateral', exposure_usd, numeric '0')) as collateral_usd,
-            sum(if(side = 'borrow', exposure_usd, numeric '0')) as borrow_usd,
+            sum(if(side = 'collateral', coalesce(exposure_usd, numeric '0'), numeric '0')) as collateral_usd,
+            sum(if(side = 'borrow', coalesce(exposure_usd, numeric '0'), numeric '0')) as borrow_usd,
             countif(exposure_usd is null) as unvalued_positions,
             countif(price_status in ('missing', 'stale')) as unpriced_positions,
             max(price_usd) as price_usd,
@@ -31,7 +32,7 @@ with
             *,
             sum(collateral_usd) over (partition by account_id) - collateral_usd as collateral_other_usd,
             sum(borrow_usd) over (partition by account_id) - borrow_usd as borrow_other_usd,
-            sum(borrow_quantity) over (partition by account_id) as account_borrow_quantity,
+            max(borrow_quantity) over (partition by account_id) as largest_borrow_quantity,
             sum(unvalued_positions) over (partition by account_id) - unvalued_positions as others_unvalued,
             sum(unpriced_positions) over (partition by account_id) - unpriced_positions as others_unpriced
         from per_asset
@@ -55,7 +56,7 @@ with
         select
             *,
             case
-                when account_borrow_quantity <= 0
+                when largest_borrow_quantity <= 0
                 then 'no_debt'
                 when others_unvalued > 0
                 then 'other_asset_without_price'

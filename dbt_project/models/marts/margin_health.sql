@@ -37,7 +37,8 @@ with
             *,
             if(
                 has_borrow and borrow_usd > 0 and not has_unvalued_position,
-                cast((collateral_usd - borrow_usd) / borrow_usd * numeric '100' as numeric),
+                -- Times 100 before the division, which keeps nine decimals.
+                cast((collateral_usd - borrow_usd) * numeric '100' as numeric) / borrow_usd,
                 null
             ) as health_pct
         from by_account
