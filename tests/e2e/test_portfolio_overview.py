@@ -7,7 +7,12 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-pytestmark = [pytest.mark.browser, pytest.mark.embedded, pytest.mark.timeout(300)]
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.embedded,
+    pytest.mark.timeout(600),
+    pytest.mark.xdist_group("built_warehouse"),
+]
 
 expect.set_options(timeout=60_000)
 AMOUNT = re.compile(r"\d{1,3}(,\d{3})*\.\d{2}\s*USD")

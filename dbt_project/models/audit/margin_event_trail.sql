@@ -66,11 +66,7 @@ with
         from settlement_evidence
     ),
 
-    published as (
-        select margin_event_id, min(published_at) as published_at
-        from publications
-        group by margin_event_id
-    ),
+    published as (select margin_event_id, min(published_at) as published_at from publications group by margin_event_id),
 
     margin_event_trail as (
         select

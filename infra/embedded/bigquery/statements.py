@@ -22,6 +22,7 @@ from infra.embedded.bigquery.parameters import parameter_types
 from infra.embedded.bigquery.patching import replace_everywhere
 from infra.runtime.logs import get_logger
 
+_READS = (exp.Select, exp.SetOperation, exp.Subquery)
 _DML = (exp.Insert, exp.Update, exp.Delete, exp.Merge, exp.TruncateTable)
 _FUNCTION_FAILURE = re.compile(r"Python exception occurred while executing the UDF: \w+: (?P<reason>[^\n]+)")
 _DDL = (exp.Create, exp.Drop, exp.Alter)
@@ -102,7 +103,7 @@ def parse_statement(bq_sql: str) -> exp.Expression | None:
 @contextmanager
 def hold(locks: StatementLocks, statement: exp.Expression | None, project_id: str) -> Iterator[None]:
     """Hold what `statement` needs for itself while it runs."""
-    if isinstance(statement, exp.Query):
+    if isinstance(statement, _READS):
         yield
     elif isinstance(statement, _DML) and (changed := frozenset(executor._dml_target_tables(statement, project_id))):
         with locks.change_rows(changed):

@@ -146,14 +146,12 @@ def leave_views_to_the_engine() -> None:
 
     Stock does so for each statement, so that a view over views is parsed and typed again and again as one long text.
     """
-    expand = inner_query.rewrite_for_row_access
-
     def expand_for_policies(bq_sql: str, *, catalog: Any, **options: Any) -> str:
         if not catalog.list_all_row_access_policies():
             return bq_sql
         return str(expand(bq_sql, catalog=catalog, **options))
 
-    replace(inner_query, "rewrite_for_row_access", expand_for_policies)
+    expand = replace(inner_query, "rewrite_for_row_access", expand_for_policies)
 
 
 def create_tables_with_columns_and_rows() -> None:

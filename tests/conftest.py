@@ -1,0 +1,173 @@
+"""Embedded servers for a whole session, and a warehouse on them with closes, a book, prices and all dbt models built.
+
+Tests that need `built_warehouse` carry `pytestmark = pytest.mark.xdist_group("built_warehouse")`: with
+`--dist loadgroup` one worker builds and the others do not.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from infra.embedded.provision import provision, provision_warehouse
+from infra.embedded.testing import embedded_ground
+from infra.runtime.bigquery import Appended, Warehouse
+from infra.runtime.clock import FixedClock, SystemClock
+from infra.runtime.pubsub import Ack, Received
+from infra.runtime.settings import Settings
+from ingest import tables, topics
+from ingest.closes import load_price_set
+from ingest.consumer import RawWriter, price_row, settlement_row
+from ingest.market import collect_book, collect_closes
+from ingest.messages import SIMULATED, PriceMessage, PriceSource, SettlementEvent, price_id
+
+BOOK_ACCOUNTS = 40
+ALL_MODELS = ("package:ballast",)
+
+DbtBuild = Callable[[Settings, Sequence[str]], Any]
+
+
+@pytest.fixture(scope="session")
+def ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    """Embedded BigQuery, Pub/Sub and PostgreSQL, empty; each xdist worker has its own."""
+    with embedded_ground(tmp_path_factory.mktemp("ground")) as settings:
+        yield settings
+
+
+@pytest.fixture(scope="session")
+def new_project(ground: Settings, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Settings]:
+    """Makes a project of its own on the session's BigQuery, with datasets and tables and a state folder."""
+
+    def make(name: str, **changes: Any) -> Settings:
+        own = {"gcp_project": name, "state_dir": tmp_path_factory.mktemp(name)}
+        settings = ground.model_copy(update=own | changes)
+        provision_warehouse(settings)
+        return settings
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def without_warnings() -> Callable[[], Any]:
+    """A block in which dbt may run: what its libraries warn of is not ours, and dbt writes to the environment."""
+
+    @contextmanager
+    def block() -> Iterator[None]:
+        before = dict(os.environ)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                yield
+        finally:
+            os.environ.clear()
+            os.environ.update(before)
+
+    return block
+
+
+@pytest.fixture(scope="session")
+def dbt_build(without_warnings: Callable[[], Any]) -> DbtBuild:
+    """Builds and tests the selected models; fails naming each node that failed or was skipped."""
+
+    def build(settings: Settings, models: Sequence[str]) -> list[Any]:
+        with without_warnings():
+            from assets.dbt_build import run_build
+
+            outcomes = run_build(settings, models)
+        assert outcomes, f"dbt selected nothing of {list(models)}"
+        wrong = [f"{o.unique_id}: {o.status}: {o.message}" for o in outcomes if o.is_error or o.status == "skipped"]
+        assert not wrong, "\n".join(wrong)
+        return outcomes
+
+    return build
+
+
+@dataclass(frozen=True)
+class _EveryDelivery:
+    """Appends without row ids: BigQuery drops repeats at its best effort only, so models must bear every one."""
+
+    warehouse: Warehouse
+
+    def append(
+        self, table_id: str, rows: Sequence[Mapping[str, Any]], row_ids: Sequence[str] | None = None
+    ) -> Appended:
+        return self.warehouse.append(table_id, rows)
+
+
+def _deliver(
+    settings: Settings, prices: bool, messages: Sequence[PriceMessage | SettlementEvent], at: datetime
+) -> None:
+    warehouse, clock = _EveryDelivery(Warehouse(settings)), FixedClock(at)
+    writer: Any = (
+        RawWriter(topics.PRICES, tables.MARKET_PRICES, PriceMessage, "price_id", price_row, warehouse, clock)
+        if prices
+        else RawWriter(
+            topics.SETTLEMENTS,
+            tables.SETTLEMENT_EVENTS,
+            SettlementEvent,
+            "event_id",
+            settlement_row,
+            warehouse,
+            clock,
+        )
+    )
+    batch = [Received(m.to_json(), {}, f"m{at.timestamp():.6f}-{i}", at, "") for i, m in enumerate(messages)]
+    outcomes = writer(batch)
+    assert all(isinstance(outcome, Ack) for outcome in outcomes), outcomes
+
+
+@pytest.fixture(scope="session")
+def deliver_events() -> Callable[[Settings, Sequence[SettlementEvent], datetime], None]:
+    """Hands settlement events to the consumer's own writer, as arrived at a time."""
+    return lambda settings, events, at: _deliver(settings, False, events, at)
+
+
+@pytest.fixture(scope="session")
+def deliver_prices() -> Callable[[Settings, Mapping[str, Decimal], datetime], None]:
+    """Hands one simulated price an asset (USD) to the consumer's own writer, observed and arrived at a time."""
+
+    def deliver(settings: Settings, prices_usd: Mapping[str, Decimal], at: datetime) -> None:
+        _deliver(settings, True, [_price(asset, price_usd, at) for asset, price_usd in prices_usd.items()], at)
+
+    return deliver
+
+
+def _price(asset: str, price_usd: Decimal, at: datetime) -> PriceMessage:
+    source = PriceSource(name=SIMULATED, price_usd=price_usd, observed_at=at, reference=at.isoformat())
+    return PriceMessage(
+        price_id=price_id(asset, at, price_usd, [source.reference]),
+        asset=asset,
+        price_usd=price_usd,
+        sources=[source],
+        observed_at=at,
+        published_at=at,
+    )
+
+
+@pytest.fixture(scope="session")
+def built_warehouse(
+    ground: Settings,
+    dbt_build: DbtBuild,
+    deliver_events: Callable[..., None],
+    deliver_prices: Callable[..., None],
+) -> Settings:
+    """The session's servers with simulated closes, a book of forty accounts, fresh prices and every model built once.
+
+    Shared by many tests: read it, and leave accounts and closes as they are.
+    """
+    settings, clock = ground.model_copy(update={"book_accounts": BOOK_ACCOUNTS}), SystemClock()
+    provision(settings)
+    found = collect_closes(settings, clock)
+    load_price_set(Warehouse(settings), found, clock)
+    deliver_events(settings, collect_book(settings, found), clock.now() - timedelta(seconds=1))
+    deliver_prices(settings, {asset: close.close_usd for asset, close in found.last_closes().items()}, clock.now())
+    dbt_build(settings, ALL_MODELS)
+    return settings

@@ -1,0 +1,43 @@
+"""The dbt unit tests of the project, run as SQL on the embedded BigQuery."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from infra.runtime.settings import Settings
+
+pytestmark = [pytest.mark.embedded, pytest.mark.xdist_group("built_warehouse"), pytest.mark.timeout(1200)]
+
+# Models in which money, quantities or the choice of a price are computed.
+COMPUTING_MODELS = {
+    "stg_settlements__events",
+    "int_settlements__events_deduped",
+    "int_settlements__events_since",
+    "int_settlements__positions_compacted",
+    "int_settlements__positions_current",
+    "int_market__latest_prices",
+    "int_market__prices_compacted",
+    "int_risk__positions_valued",
+    "int_risk__asset_returns",
+    "int_risk__scenarios",
+    "int_risk__exposures_as_of",
+    "int_risk__historical_var",
+    "margin_health",
+    "liquidation_prices",
+}
+
+
+def test_dbt_unit_tests__all_pass_and_cover_each_computing_model(
+    built_warehouse: Settings, without_warnings: Callable[[], Any]
+) -> None:
+    with without_warnings():
+        from assets.dbt_build import invoke
+
+        done: Any = invoke(built_warehouse, ["test", "--select", "test_type:unit"]).result
+    results = done.results
+    wrong = [f"{each.node.name}: {each.status}: {each.message}" for each in results if each.status != "pass"]
+    assert not wrong, "\n\n".join(wrong)
+    assert {each.node.tested_node_unique_id.rsplit(".", 1)[-1] for each in results} >= COMPUTING_MODELS
