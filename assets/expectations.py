@@ -1,7 +1,7 @@
 """Great Expectations suites as Dagster asset checks: one check an expectation, on a bounded read of the table."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,7 +56,7 @@ def evaluate(suite: Suite, rows: pd.DataFrame) -> Iterator[dg.AssetCheckResult]:
     batch = batch_definition.get_batch(batch_parameters={"dataframe": rows})
     for item in suite.expected:
         found = batch.validate(getattr(gxe, item.expectation)(**item.arguments))
-        error = found.exception_info.get("exception_message") if found.exception_info else None
+        error = _exception_message(found.exception_info or {})
         result = found.result or {}
         yield dg.AssetCheckResult(
             asset_key=suite.asset_key,
@@ -69,6 +69,13 @@ def evaluate(suite: Suite, rows: pd.DataFrame) -> Iterator[dg.AssetCheckResult]:
                 "examples": dg.MetadataValue.json([str(v) for v in result.get("partial_unexpected_list") or []][:10]),
             },
         )
+
+
+def _exception_message(info: Mapping[str, Any]) -> str | None:
+    """Great Expectations tells one exception, or one a metric under the metric's id."""
+    told = [info, *(item for item in info.values() if isinstance(item, Mapping))]
+    messages = [str(item["exception_message"]) for item in told if item.get("exception_message")]
+    return "; ".join(messages) or None
 
 
 def read_rows(warehouse: Warehouse, suite: Suite) -> pd.DataFrame:

@@ -6,6 +6,7 @@ each ends in one line of JSON on standard output.
 """
 
 import argparse
+import importlib
 import json
 import signal
 import sys
@@ -78,6 +79,8 @@ def main() -> None:
     definitions = build_definitions(settings)
     with dg.DagsterInstance.get() as instance:
         print(json.dumps({"ready": True}), flush=True)
+        # The expectations' library takes eight seconds to import: it loads while the first steps wait for servers.
+        threading.Thread(target=importlib.import_module, args=("great_expectations",), daemon=True).start()
         for job in _requests(arguments.first, arguments.every, arguments.job, stop):
             outcome = run_job(definitions, instance, job)
             _log.info("job_ended", **{k: v for k, v in outcome.items() if k != "job"}, job=job)

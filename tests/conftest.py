@@ -7,12 +7,15 @@ Tests that need `built_warehouse` carry `pytestmark = pytest.mark.xdist_group("b
 from __future__ import annotations
 
 import os
+import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -32,7 +35,33 @@ from ingest.messages import SIMULATED, PriceMessage, PriceSource, SettlementEven
 BOOK_ACCOUNTS = 40
 ALL_MODELS = ("package:ballast",)
 
+_GROUP = re.compile(r"""xdist_group\(\s*(?:name=)?["'](\w+)["']""")
+
 DbtBuild = Callable[[Settings, Sequence[str]], Any]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Group tests by the `xdist_group` in their file's `pytestmark`.
+
+    xdist passes groups to its scheduler inside node ids, which pytest 9.2 no longer lets it change:
+    https://github.com/pytest-dev/pytest-xdist/issues/1386
+    """
+    if config.getvalue("dist") != "loadgroup":
+        return None
+    from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
+
+    class GroupScheduling(LoadScopeScheduling):  # type: ignore[misc]
+        def _split_scope(self, nodeid: str) -> str:
+            found = _GROUP.search(_text(config.rootpath / nodeid.split("::", 1)[0]))
+            return found.group(1) if found else nodeid
+
+    return GroupScheduling(config, log)
+
+
+@cache
+def _text(file: Path) -> str:
+    return file.read_text(encoding="utf-8") if file.is_file() else ""
 
 
 @pytest.fixture(scope="session")

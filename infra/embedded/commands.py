@@ -209,7 +209,7 @@ def _was_rotated(file: Path, stream: IO[str]) -> bool:
 def _show_addresses(console: Console, settings: Settings, ports: Ports, *, is_first: bool) -> None:
     rows = {
         "App": f"http://{HOST}:{ports.app}",
-        "API": f"{settings.api_url}/docs",
+        "API": settings.api_url,
         "Dagster": f"http://{HOST}:{ports.dagster_ui}",
         "Inbox": settings.inbox_url or "",
     }

@@ -27,7 +27,7 @@ class Cell:
 
 def text(value: str, under: str = "") -> Cell:
     """A cell of plain text."""
-    return Cell(escape(value), under)
+    return Cell(value, under)
 
 
 def tag(kind: str, label: str, title: str = "") -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
@@ -14,7 +13,6 @@ import pyarrow as pa
 from bqemulator.api.routes import tabledata
 from bqemulator.domain.errors import InvalidQueryError, ResourceRef, resource_not_found
 from bqemulator.grpc_api.write_servicer import BigQueryWriteHandler
-from bqemulator.storage import arrow_bridge
 from bqemulator.storage.sql_identifiers import quoted_table_ref, register_name
 from fastapi import Request
 
@@ -22,12 +20,11 @@ from infra.embedded.bigquery.connections import end_transaction
 from infra.embedded.bigquery.handlers import Handlers
 from infra.embedded.bigquery.locks import StatementLocks, TableKey
 from infra.embedded.bigquery.patching import replace
+from infra.embedded.bigquery.rows import convert_rows
 
 # BigQuery promises to drop a repeat within about a minute; ours remembers longer, within a bounded number.
 REMEMBERED_IDS = 200_000
 REMEMBERED_SECONDS = 600.0
-_TRUE = ("true", "1")
-_FALSE = ("false", "0")
 
 
 class InsertIds:
@@ -97,32 +94,6 @@ def append_streams_beside_statements(locks: StatementLocks) -> None:
     replace(BigQueryWriteHandler, "_flush_to_target", flush)
 
 
-def refuse_unclear_values() -> None:
-    """A BOOL that is neither true nor false, and a fraction for INT64, are refused; stock stores false and rounds."""
-    replace(
-        arrow_bridge,
-        "_ARROW_TYPE_COERCERS",
-        (
-            (pa.types.is_boolean, lambda value, _type, _field: _strict_bool(value)),
-            (pa.types.is_integer, lambda value, _type, _field: _strict_int(value)),
-            *arrow_bridge._ARROW_TYPE_COERCERS,
-        ),
-    )
-
-
-def _strict_bool(value: Any) -> bool:
-    text = str(value).lower()
-    if text not in (*_TRUE, *_FALSE):
-        raise ValueError(f"not a BOOL: {value!r}")
-    return text in _TRUE
-
-
-def _strict_int(value: Any) -> int:
-    if isinstance(value, float) and not value.is_integer():
-        raise ValueError(f"not an INT64: {value!r}")
-    return int(value)
-
-
 def _insert(ctx: Any, key: TableKey, body: Mapping[str, Any], ids: InsertIds) -> list[dict[str, Any]]:
     """Store the request's rows; the refused ones in BigQuery's form (then nothing is stored, unless asked to skip)."""
     meta = ctx.catalog.get_table(*key)
@@ -131,7 +102,7 @@ def _insert(ctx: Any, key: TableKey, body: Mapping[str, Any], ids: InsertIds) ->
     rows: list[dict[str, Any]] = body.get("rows", [])
     columns: list[Any] = [*tabledata._fields_raw_from_schema(meta.schema_.fields)]
     schema = tabledata._build_arrow_schema(columns)
-    refused = _refused_rows(rows, schema, ignore_unknown=bool(body.get("ignoreUnknownValues")))
+    table, refused = convert_rows(rows, schema, ignore_unknown=bool(body.get("ignoreUnknownValues")))
     if refused and not body.get("skipInvalidRows"):
         stopped = {"reason": "stopped", "location": "", "debugInfo": "", "message": ""}
         return [
@@ -140,11 +111,15 @@ def _insert(ctx: Any, key: TableKey, body: Mapping[str, Any], ids: InsertIds) ->
         ]
     accepted = [row for index, row in enumerate(rows) if index not in refused]
     with ctx.engine._write_lock:
-        fresh = [accepted[index] for index in ids.unseen(key, accepted)]
+        fresh = ids.unseen(key, accepted)
         if fresh:
-            _store(ctx, key, _to_arrow(fresh, schema))
-            ids.remember(key, fresh)
+            _store(ctx, key, table if len(fresh) == len(accepted) else table.take(fresh))
+            ids.remember(key, [accepted[index] for index in fresh])
     return [{"index": index, "errors": [_reason(message)]} for index, message in sorted(refused.items())]
+
+
+def _reason(message: str) -> dict[str, str]:
+    return {"reason": "invalid", "location": "", "debugInfo": "", "message": message}
 
 
 def _store(ctx: Any, key: TableKey, rows: pa.Table) -> None:
@@ -159,58 +134,3 @@ def _store(ctx: Any, key: TableKey, rows: pa.Table) -> None:
     finally:
         connection.unregister(name)
     ctx.snapshots.record_change(*key)
-
-
-def _refused_rows(rows: Sequence[Mapping[str, Any]], schema: pa.Schema, *, ignore_unknown: bool) -> dict[int, str]:
-    """Index to reason of each row that cannot be stored."""
-    refused = {}
-    required = [column.name for column in schema if not column.nullable]
-    for index, row in enumerate(rows):
-        values = row.get("json", {})
-        unknown = [] if ignore_unknown else [name for name in values if schema.get_field_index(name) < 0]
-        lacking = [name for name in required if values.get(name) is None]
-        if unknown:
-            refused[index] = f"no such field: {unknown[0]}."
-        elif lacking:
-            refused[index] = f"Missing required field: {lacking[0]}."
-    try:
-        _to_arrow([row for index, row in enumerate(rows) if index not in refused], schema)
-    except (ValueError, TypeError, ArithmeticError):  # which row it was is found one by one
-        for index, row in enumerate(rows):
-            reason = _conversion_error(row, schema) if index not in refused else None
-            if reason:
-                refused[index] = reason
-    return refused
-
-
-def _conversion_error(row: Mapping[str, Any], schema: pa.Schema) -> str | None:
-    for column in schema:
-        try:
-            _to_arrow([{"json": {column.name: row.get("json", {}).get(column.name)}}], pa.schema([column]))
-        except (ValueError, TypeError, ArithmeticError) as error:
-            return f"Cannot convert value of {column.name} to {_type_name(column)}: {error}"
-    return None
-
-
-def _to_arrow(rows: Sequence[Mapping[str, Any]], schema: pa.Schema) -> pa.Table:
-    json_columns = [column.name for column in schema if _type_name(column) == "JSON"]
-    prepared = [{"json": _with_json_text(row.get("json", {}), json_columns)} for row in rows]
-    return arrow_bridge.bq_rows_to_arrow(prepared, schema)
-
-
-def _with_json_text(values: Mapping[str, Any], json_columns: Sequence[str]) -> Mapping[str, Any]:
-    """Objects in JSON columns as JSON text; text is JSON text already."""
-    changed = {
-        name: json.dumps(values[name])
-        for name in json_columns
-        if values.get(name) is not None and not isinstance(values[name], str)
-    }
-    return {**values, **changed} if changed else values
-
-
-def _type_name(column: pa.Field) -> str:
-    return (column.metadata or {}).get(b"bq_type", b"").decode() or str(column.type)
-
-
-def _reason(message: str) -> dict[str, str]:
-    return {"reason": "invalid", "location": "", "debugInfo": "", "message": message}

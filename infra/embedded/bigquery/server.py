@@ -26,6 +26,7 @@ from infra.embedded.bigquery import (
     loads,
     materialized,
     results,
+    rows,
     snapshots,
     statements,
     tables,
@@ -77,7 +78,7 @@ def repair(config: ServerConfig, locks: StatementLocks) -> None:
     decimals.store_decimals_exactly()
     decimals.compute_decimals_exactly()
     arithmetic.calculate_decimals_exactly()
-    appends.refuse_unclear_values()
+    rows.refuse_unclear_values()
     appends.append_streams_beside_statements(locks)
     loads.accept_any_upload_type()
     loads.map_columns_as_bigquery_does()

@@ -146,6 +146,7 @@ def leave_views_to_the_engine() -> None:
 
     Stock does so for each statement, so that a view over views is parsed and typed again and again as one long text.
     """
+
     def expand_for_policies(bq_sql: str, *, catalog: Any, **options: Any) -> str:
         if not catalog.list_all_row_access_policies():
             return bq_sql

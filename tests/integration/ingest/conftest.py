@@ -93,7 +93,9 @@ class Flow:
         """Wait until all ids are there."""
         eventually(
             lambda: ids <= set(self.ids(table, column)),
-            lambda: f"{len(ids - set(self.ids(table, column)))} of {len(ids)} missing\n{self.consumer.logged()[-4000:]}",
+            lambda: (
+                f"{len(ids - set(self.ids(table, column)))} of {len(ids)} missing\n{self.consumer.logged()[-4000:]}"
+            ),
         )
 
     def pull(self, subscription: str, count: int) -> list[Any]:

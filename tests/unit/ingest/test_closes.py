@@ -112,7 +112,11 @@ def test_read__takes_a_byte_order_mark_blank_lines_blanks_and_windows_lines(writ
 
 @pytest.mark.parametrize(
     ("text", "kept"),
-    [("0.0000000005", None), ("0.0000000015", "0.000000002"), ("999999999999999.999999999", "999999999999999.999999999")],
+    [
+        ("0.0000000005", None),
+        ("0.0000000015", "0.000000002"),
+        ("999999999999999.999999999", "999999999999999.999999999"),
+    ],
 )
 def test_read__rounds_half_to_even_at_nine_decimals(write: Write, text: str, kept: str | None) -> None:
     folder = write("BTC.csv", f"2026-01-30,{text}")

@@ -62,9 +62,7 @@ def settlements(appends: Appends, now: datetime) -> RawWriter[SettlementEvent]:
 
 @pytest.fixture
 def prices(appends: Appends, now: datetime) -> RawWriter[PriceMessage]:
-    return RawWriter(
-        topics.PRICES, tables.MARKET_PRICES, PriceMessage, "price_id", price_row, appends, FixedClock(now)
-    )
+    return RawWriter(topics.PRICES, tables.MARKET_PRICES, PriceMessage, "price_id", price_row, appends, FixedClock(now))
 
 
 @pytest.fixture

@@ -185,7 +185,7 @@ def test_times__are_turned_into_utc(settlement_json: Make, now: datetime) -> Non
     ids=["empty", "cut", "bytes", "list", "text", "null", "deep list", "deep object", "long number", "NaN"],
 )
 def test_parse__what_is_no_json_object_is_refused(data: bytes, now: datetime) -> None:
-    with pytest.raises(InvalidMessageError, match="not JSON|not a JSON object"):
+    with pytest.raises(InvalidMessageError, match=r"not JSON|not a JSON object"):
         parse_message(SettlementEvent, data, now)
 
 
@@ -215,7 +215,10 @@ def test_parse__refuses_half_a_surrogate_pair_in_an_unknown_field(
         ({"sources": []}, "at least 1"),
         ({"asset": "eth"}, "pattern"),
         ({"observed_at": "2026-01-31T11:00:00"}, "timezone"),
-        ({"sources": [{"name": "x", "price_usd": 1.5, "observed_at": "2026-01-31T11:00:00Z", "reference": ""}]}, "loses"),
+        (
+            {"sources": [{"name": "x", "price_usd": 1.5, "observed_at": "2026-01-31T11:00:00Z", "reference": ""}]},
+            "loses",
+        ),
     ],
 )
 def test_price__refuses(price_json: Make, now: datetime, changes: dict[str, object], told: str) -> None:
@@ -252,9 +255,8 @@ def test_price_id__depends_on_every_input(now: datetime) -> None:
 
 _quantities = st.decimals(min_value="1e-18", max_value="99999999999999999999", places=18, allow_nan=False)
 _prices = st.decimals(min_value="1e-9", max_value="999999999999999", places=9, allow_nan=False)
-_times = st.datetimes(
-    min_value=datetime(2020, 1, 1), max_value=datetime(2026, 1, 31), timezones=st.timezones()
-)
+_FIRST, _LAST = datetime(2020, 1, 1), datetime(2026, 1, 31)  # noqa: DTZ001 -- hypothesis adds the zone
+_times = st.datetimes(min_value=_FIRST, max_value=_LAST, timezones=st.timezones())
 _texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=32)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -25,9 +25,7 @@ with warnings.catch_warnings():
 
 
 @pytest.fixture(scope="session")
-def definitions(
-    tmp_path_factory: pytest.TempPathFactory, without_warnings: Callable[[], Any]
-) -> Iterator[dg.Definitions]:
+def definitions(tmp_path_factory: pytest.TempPathFactory, without_warnings: Callable[[], Any]) -> dg.Definitions:
     """All definitions, as a process in production builds them; any connection would fail."""
 
     def refuse(*_: Any, **__: Any) -> None:
@@ -40,7 +38,7 @@ def definitions(
         from orchestration.definitions import build_definitions
 
         built = build_definitions(Settings(state_dir=tmp_path_factory.mktemp("state")))
-    yield built
+    return built
 
 
 def health_row(account_id: str, status: str = "margin_call", health_pct: str | None = "20", **changes: Any) -> Any:

@@ -13,6 +13,9 @@ import pytest
 from infra.runtime.errors import NotReadyError
 from orchestration.sensors.arrivals import raw_arrivals_sensor
 
+# Dagster asks pydantic for an attribute by its old name whenever a resource is made.
+pytestmark = pytest.mark.filterwarnings("ignore:The `__fields__` attribute is deprecated:DeprecationWarning")
+
 
 @pytest.fixture
 def tick(platform: Any) -> Callable[[str | None], dg.SensorResult]:

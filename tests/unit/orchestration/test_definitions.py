@@ -5,6 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import dagster as dg
+import pytest
+
+# Dagster asks pydantic for an attribute by its old name whenever a resource is made.
+pytestmark = pytest.mark.filterwarnings("ignore:The `__fields__` attribute is deprecated:DeprecationWarning")
 
 COMMITTED = Path(__file__).parent / "asset_graph.txt"
 

@@ -237,7 +237,7 @@ def test_append__names_refused_rows_of_the_whole_call_and_not_those_held_back(
             ]
         },
     )
-    with pytest.raises(AppendError, match="refused 1 rows of raw.t; row 502") as refused:
+    with pytest.raises(AppendError, match=r"refused 1 rows of raw\.t; row 502") as refused:
         warehouse.append("raw.t", [{"a": n} for n in range(503)])
     assert set(refused.value.row_errors) == {502}
     assert "no such field" in refused.value.row_errors[502]

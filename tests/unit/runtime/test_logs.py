@@ -87,7 +87,10 @@ def test_log__is_one_json_line_that_names_service_level_and_time(capsys: pytest.
     get_logger("a.b").info("appended", rows=3)
     get_logger("a.b").debug("hidden")
     [line] = _lines(capsys)
-    assert line.items() >= {"event": "appended", "rows": 3, "service": "consumer", "level": "info", "logger": "a.b"}.items()
+    assert (
+        line.items()
+        >= {"event": "appended", "rows": 3, "service": "consumer", "level": "info", "logger": "a.b"}.items()
+    )
     assert str(line["at"]).endswith("Z")
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import streamlit as st
 from pydantic import SecretStr
+from streamlit.runtime.caching import cache_utils
 from streamlit.testing.v1 import AppTest
 
 from assets.risk import queries
@@ -24,6 +25,7 @@ from streamlit_app import data
 
 NOW = datetime(2026, 3, 2, 12, 34, 56, tzinfo=UTC)
 PASSWORD = "correct horse"
+SCRIPT = PROJECT_ROOT / "streamlit_app" / "app.py"
 Row = dict[str, Any]
 Answer = Callable[[Mapping[str, Any]], list[Row]]
 
@@ -236,11 +238,15 @@ class App:
         return self
 
     def run(self, seconds_later: float = 0) -> App:
-        """Run the page again, with cached reads forgotten as after their time to live."""
+        """Run the page again at a later time."""
         self.clock.advance(timedelta(seconds=seconds_later))
-        st.cache_data.clear()
         self.at.run()
         return self
+
+    def another_session(self) -> App:
+        """A second person, signed in, on the same process."""
+        other = App(AppTest.from_file(str(SCRIPT), default_timeout=30), self.reader, self.clock)
+        return other.sign_in()
 
     def html(self) -> str:
         """The app's own markup on the page, in order."""
@@ -293,9 +299,10 @@ def app(book: FakeReader, now_clock: FixedClock, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(data, "open_reader", lambda: book)
     monkeypatch.setattr(data, "system_clock", lambda: clock)
     monkeypatch.setattr(data, "load_settings", lambda: configured)
+    # Streamlit's caches take their clock when they are made, which is after the clearing below.
+    monkeypatch.setattr(cache_utils, "TTLCACHE_TIMER", lambda: clock.at.timestamp())
     st.cache_data.clear()
     st.cache_resource.clear()
-    script = PROJECT_ROOT / "streamlit_app" / "app.py"
-    yield App(AppTest.from_file(str(script), default_timeout=30), book, clock)
+    yield App(AppTest.from_file(str(SCRIPT), default_timeout=30), book, clock)
     st.cache_data.clear()
     st.cache_resource.clear()

@@ -202,16 +202,12 @@ def test_account__negative_position_and_degraded_price_are_marked(app, health_ro
     assert "an event may be missing" in app.words()
 
 
-def test_page__sessions_share_one_read(app, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_page__sessions_share_one_read(app) -> None:
     app.sign_in()
-    app.reader.asked.clear()
-    st.cache_data.clear()
-    others = [AppTest.from_file(app.at._script_path, default_timeout=30) for _ in range(3)]
-    for other in others:
-        other.session_state[SIGNED_IN] = True
-        other.run()
-        assert not other.exception
-    assert app.reader.asked.count(queries.NEAREST_TO_CALL_SQL) < len(others)
+    asked = list(app.reader.asked)
+    for _ in range(3):
+        assert "totals" in app.another_session().parts()
+    assert app.reader.asked == asked
 
 
 def test_page__a_later_run_reads_again(app) -> None:
