@@ -27,7 +27,7 @@ class Cell:
 
 def text(value: str, under: str = "") -> Cell:
     """A cell of plain text."""
-    return Cell(value, under)
+    return Cell(escape(value), under)
 
 
 def tag(kind: str, label: str, title: str = "") -> str:

@@ -128,7 +128,7 @@ def make_flow(tmp_path: Path) -> Iterator[Callable[[Settings, Path], Flow]]:
         if flow.consumer.process is not None:
             flow.consumer.end(signal.SIGKILL)
         flow.publisher.close()
-        flow.warehouse.client.close()
+        flow.warehouse.client.close()  # type: ignore[no-untyped-call]
 
 
 @pytest.fixture

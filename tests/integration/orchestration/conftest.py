@@ -87,4 +87,4 @@ def margin(ground: Settings, new_project: Callable[..., Settings], request: pyte
     warehouse.query(PRICES_TABLE_SQL)
     yield Margin(settings, warehouse, publisher, FixedClock(datetime(2026, 1, 31, 12, tzinfo=UTC)))
     publisher.close()
-    warehouse.client.close()
+    warehouse.client.close()  # type: ignore[no-untyped-call]

@@ -143,7 +143,7 @@ def test_outcome__says_whether_it_is_an_error(status: str, is_error: bool) -> No
 @pytest.fixture(params=["project", "target/project"])
 def project(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     """A project with one file; also below a folder called `target`."""
-    folder = tmp_path / request.param
+    folder: Path = tmp_path / request.param
     (folder / "models").mkdir(parents=True)
     (folder / "models" / "a.sql").write_text("select 1")
     return folder

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -224,8 +224,6 @@ def test_load__that_was_killed_is_not_active_and_is_repeated(
 
 
 def test_load__of_an_earlier_set_activates_it_again_without_its_closes(clock: FixedClock) -> None:
-    from datetime import timedelta
-
     warehouse: Any = Tables()
     first, second = price_set([close(usd="1")]), price_set([close(usd="2")])
     for found in (first, second, first):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -75,8 +76,6 @@ class Book:
 
     def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
         if "merge risk.margin_events" in sql:
-            import json
-
             assert parameters is not None
             for text in parameters["events"]:
                 event = json.loads(text)

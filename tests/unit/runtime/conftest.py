@@ -100,7 +100,7 @@ def make_warehouse(tmp_path: Path) -> Iterator[Callable[..., Warehouse]]:
 
     yield make
     for warehouse in made:
-        warehouse.client.close()
+        warehouse.client.close()  # type: ignore[no-untyped-call]
 
 
 @pytest.fixture

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from html import unescape
 
 import pytest
 
 from assets.risk import queries
 from infra.runtime.errors import NotReadyError, WarehouseError
 
+HOSTILE = '<img src=x"y onerror=alert(1)>'
 ABSENT = WarehouseError("BigQuery refused a statement: Not found: Table ballast:risk.margin_health was not found")
 
 
@@ -183,12 +185,31 @@ def test_account__above_the_scale_shows_its_number(app, health_row) -> None:
     assert "above the scale" in app.words()
 
 
-@pytest.mark.parametrize("account_id", ["acct-99999", "<img src=x onerror=alert(1)>"])
+@pytest.mark.parametrize("account_id", ["acct-99999", HOSTILE])
 def test_account__unknown_is_said_and_never_taken_as_markup(app, account_id: str) -> None:
     app.at.query_params["account"] = account_id
     app.sign_in()
-    assert "has no position." in app.words()
+    assert f"{account_id} has no position." in unescape(app.html())
     assert "<img" not in app.html()
+
+
+@pytest.mark.parametrize("opened", ["", HOSTILE])
+def test_page__takes_nothing_from_data_as_markup(app, health_row, exposure_row, opened: str) -> None:
+    app.reader.accounts = [health_row(HOSTILE, "44", "unpriced", unpriced_assets=HOSTILE)]
+    app.reader.positions = {HOSTILE: [exposure_row(HOSTILE, HOSTILE, "collateral", "10", "150", price_status=HOSTILE)]}
+    triggers = app.reader.triggers.pop("acct-00001")
+    app.reader.triggers[HOSTILE] = [
+        row | {"account_id": HOSTILE, "asset": HOSTILE, "reason": HOSTILE} for row in triggers
+    ]
+    for row in (*app.reader.events, *app.reader.estimates):
+        text_columns = ("account_id", "severity", "estimator", "price_set_id", "reason")
+        row |= {name: HOSTILE for name in text_columns if name in row}
+    app.at.query_params["account"] = opened
+    app.sign_in()
+    assert not app.at.exception
+    assert {"gauge", "assets", "events", "var"} <= set(app.parts())
+    assert "<img" not in app.html()
+    assert 'x"y' not in app.html()
 
 
 def test_account__negative_position_and_degraded_price_are_marked(app, health_row, exposure_row) -> None:
