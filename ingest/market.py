@@ -39,8 +39,20 @@ def _missing_stablecoins(seed: int, closes: list[Close]) -> list[Close]:
 
 
 def collect_book(settings: Settings, found: PriceSet) -> list[SettlementEvent]:
-    """The settlement events of a simulated book that fits the closes and ends with their last day."""
+    """The settlement events of this installation's simulated book.
+
+    Made once, to fit the closes of that day and end with it, and kept in `<state>/simulated/book.jsonl`: closes that
+    are added later must not bring a second book.
+    """
+    kept = settings.state_dir / "simulated" / "book.jsonl"
+    if kept.exists():
+        return [SettlementEvent.model_validate_json(line) for line in kept.read_text().splitlines()]
     last_closes = {asset: close.close_usd for asset, close in found.last_closes().items()}
     until = datetime.combine(found.last_date, time(23, 59), UTC)
     shape = BookShape(settings.book_accounts, settings.simulation_seed, until)
-    return simulate_book(shape, last_closes, frozenset(STABLE))
+    events = simulate_book(shape, last_closes, frozenset(STABLE))
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = kept.with_suffix(".unfinished")
+    unfinished.write_bytes(b"".join(event.to_json() + b"\n" for event in events))
+    unfinished.replace(kept)
+    return events

@@ -92,7 +92,7 @@ PRICE_SETS = TableSpec(
         _required("activated_at", "TIMESTAMP", "When the set became the one that risk uses, UTC"),
         _required("closes", "INTEGER", "Number of closes in the set"),
         _required("first_date", "DATE", "Earliest close"),
-        _required("last_date", "DATE", "Latest close"),
+        _required("last_date", "DATE", "Last day on which every asset has a close"),
         _required("simulated_assets", "STRING", "JSON list of assets whose closes are simulated"),
     ),
     "Price sets that are fully loaded; the last activated one is in use. Written after its closes.",

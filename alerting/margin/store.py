@@ -24,7 +24,7 @@ from infra.runtime.bigquery import Appended, TableSpec
 from infra.runtime.clock import Clock
 
 RISK_DATASET = "risk"
-# The outbox looks back this far; the daily partition check keeps older ones from going unseen.
+# The outbox looks back this far; the data test `margin_events__published` finds what stayed in it.
 OUTBOX_LOOKBACK = timedelta(days=3)
 MAX_EVENTS_PER_LOOK = 1_000
 

@@ -27,7 +27,8 @@ _log = get_logger(__name__)
 
 DEAD_LETTER_SUFFIX = ".dead-letter"
 PUBLISH_TIMEOUT_S = 30.0
-MAX_DELIVERY_ATTEMPTS = 20
+# The most that Pub/Sub permits: a fault of ours must not set good messages aside.
+MAX_DELIVERY_ATTEMPTS = 100
 
 
 @dataclass(frozen=True)
@@ -224,7 +225,7 @@ class BatchConsumer:
                     return
                 batch = self._next_batch()
                 if batch:
-                    self._handle(publisher, batch)
+                    self._handle(publisher, batch, stop)
         finally:
             pull.cancel()
             try:
@@ -248,15 +249,11 @@ class BatchConsumer:
                 break
         return batch
 
-    def _handle(self, publisher: Publisher, batch: list[Message]) -> None:
-        try:
-            outcomes = self.handle([_received(message) for message in batch])
-        except Exception as error:
-            # The boundary of at-least-once: whatever failed, the messages come again.
-            _log.exception("batch_failed", subscription=self.subscription, messages=len(batch), reason=str(error))
+    def _handle(self, publisher: Publisher, batch: list[Message], stop: threading.Event) -> None:
+        outcomes = self._outcomes(batch, stop)
+        if outcomes is None:
             for message in batch:
                 message.nack()
-            time.sleep(0.5)
             return
         for message, outcome in zip(batch, outcomes, strict=True):
             match outcome:
@@ -267,6 +264,28 @@ class BatchConsumer:
                     message.nack()
                 case DeadLetter(code, reason):
                     self._dead_letter(publisher, message, code, reason)
+
+    def _outcomes(self, batch: list[Message], stop: threading.Event) -> Sequence[Outcome] | None:
+        """What became of the batch; None when it must come again.
+
+        While a server is away the batch is held and tried again here: sending it back would use up the deliveries
+        after which Pub/Sub sets a message aside, although nothing is wrong with it.
+        """
+        received = [_received(message) for message in batch]
+        back_off_s = 0.5
+        while not stop.is_set():
+            try:
+                return self.handle(received)
+            except NotReadyError as error:
+                _log.warning("batch_waits", subscription=self.subscription, messages=len(batch), reason=error.message)
+                stop.wait(back_off_s)
+                back_off_s = min(back_off_s * 2, 10.0)
+            except Exception as error:
+                # The boundary of at-least-once: whatever failed, the messages come again.
+                _log.exception("batch_failed", subscription=self.subscription, messages=len(batch), reason=str(error))
+                stop.wait(0.5)
+                return None
+        return None
 
     def _dead_letter(self, publisher: Publisher, message: Message, code: str, reason: str) -> None:
         topic = self.dead_letter_topic

@@ -4,14 +4,14 @@ with
     events as (
         select *
         from {{ ref("stg_settlements__events") }}
-        -- A fresh event's first delivery came after it occurred, so one day more than late_after_days finds it.
         where ingested_at >= timestamp_sub({{ current_time() }}, interval {{ var("late_after_days") + 1 }} day)
     ),
 
     compacted as (
         select event_id, compacted_at
         from {{ ref("int_settlements__events_deduped") }}
-        where ingested_at >= timestamp_sub({{ current_time() }}, interval {{ var("late_after_days") + 2 }} day)
+        -- A fresh repeat read above may be late_after_days younger than the delivery that was compacted.
+        where ingested_at >= timestamp_sub({{ current_time() }}, interval {{ 2 * var("late_after_days") + 2 }} day)
     ),
 
     snapshot as (
