@@ -269,7 +269,9 @@ select
     *,
     unpriced = 0 as is_complete,
     if(
-        borrow_usd > 0, cast(cast((collateral_usd - borrow_usd) * numeric '100' as numeric) / borrow_usd as numeric), null
+        borrow_usd > 0,
+        cast(cast((collateral_usd - borrow_usd) * numeric '100' as numeric) / borrow_usd as numeric),
+        null
     ) as health_pct
 from totals
 """
