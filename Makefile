@@ -40,7 +40,7 @@ lint: $(STAMP) ## formatting, types, import law, SQL for BigQuery, Dagster defin
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/sqlfmt --check --no-progressbar dbt_project
 	$(BIN)/python -m infra.sqlcheck
-	$(BIN)/dg check defs
+	DAGSTER_DISABLE_TELEMETRY=yes $(BIN)/dg check defs
 
 format: $(STAMP) ## put Python and SQL into the house format
 	$(BIN)/ruff format .

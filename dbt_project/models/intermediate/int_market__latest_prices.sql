@@ -42,7 +42,9 @@ with
             latest_message.degraded_reason,
             latest_message.price_usd is null as is_withdrawn,
             latest_message.is_simulated,
-            timestamp_diff({{ current_time() }}, latest_price.observed_at, second) as price_age_seconds,
+            div(
+                timestamp_diff({{ current_time() }}, latest_price.observed_at, microsecond), 1000000
+            ) as price_age_seconds,
             coalesce(
                 asset_reference.price_max_age_seconds, {{ var("default_price_max_age_seconds") }}
             ) as price_max_age_seconds

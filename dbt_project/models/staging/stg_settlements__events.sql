@@ -17,7 +17,8 @@ with
             message_id,
             occurred_at,
             ingested_at,
-            timestamp_diff(ingested_at, occurred_at, second) >= {{ var("late_after_days") }} * 86400 as is_late
+            timestamp_diff(ingested_at, occurred_at, microsecond)
+            >= {{ var("late_after_days") }} * 86400 * 1000000 as is_late
         from source
     )
 

@@ -100,8 +100,9 @@ def close_all_cursors_at_the_end() -> None:
 def release_after_each_request(handlers: Handlers) -> None:
     """What a request left open on its thread's cursor ends with the request.
 
-    Stock reads one row of a result and drops it: DuckDB then keeps the scan's lock on the table, which holds off
-    each checkpoint (the log grows) until that thread happens to run another statement.
+    Stock reads one row of a result and drops it. On its single connection the next statement closes it; on a cursor
+    of its own thread the scan's lock on the table would stay, and a checkpoint would wait for that thread's next
+    statement.
     """
 
     def make(handler: Any) -> Any:

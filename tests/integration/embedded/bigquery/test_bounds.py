@@ -57,7 +57,6 @@ def test_writes__store_no_copy_of_the_table(new_server, new_warehouse):
 
 
 def test_log_of_writes__is_folded_into_the_database_beside_readers(new_server, new_warehouse):
-    """Stock leaves results half read: their locks hold off each checkpoint and the log only grows."""
     server = new_server().start()
     warehouse = new_warehouse(server)
     warehouse.run("create table {d}.t (n int64, text string)")

@@ -72,7 +72,7 @@ def test_tables_views_and_their_listing__survive_a_kill(new_server, new_warehous
     assert warehouse.value("select n from {d}.m") == 1
 
 
-def test_sigterm__ends_cleanly_and_keeps_the_rows(new_server, new_warehouse, signals, stock):
+def test_sigterm__ends_cleanly_and_keeps_the_rows(new_server, new_warehouse, signals):
     server = new_server().start()
     warehouse = new_warehouse(server)
     warehouse.run("create table {d}.t (n int64)")
