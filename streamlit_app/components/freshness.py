@@ -68,7 +68,7 @@ def line_html(freshness: Freshness) -> str:
         late = formats.count(freshness.late_events, "late event")
         parts.append(f'<span class="muted">{late} waiting for the next compaction</span>')
     if freshness.is_simulated:
-        parts.append(markup.simulated_tag(True) + '<span class="muted">prices are made up by the simulator</span>')
+        parts.append(markup.simulated_tag(True) + '<span class="muted">with prices made up by the simulator</span>')
     return f'<div class="fresh">{"".join(parts)}</div>'
 
 

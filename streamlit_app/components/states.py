@@ -10,13 +10,13 @@ from streamlit_app.reads import Problem, ProblemKind
 NO_ACCOUNTS = markup.banner(
     "info",
     "No accounts yet.",
-    "An account appears here with its first settlement: run <code>ballast demo</code> for a simulated book, "
-    "or send settlement events to the API.",
+    "An account appears here with its first settlement, published to <code>settlement.events.v1</code>; "
+    "<code>ballast up</code> publishes a simulated book.",
 )
 NOT_BUILT = markup.banner(
     "info",
     "The marts are not built yet:",
-    "run <code>ballast demo</code> or the <code>risk_daily_job</code>. This page shows them as soon as they are there.",
+    "run the <code>risk_daily_job</code> in Dagster. This page shows them as soon as they are there.",
 )
 CONNECTING = markup.banner(
     "away",
@@ -53,7 +53,7 @@ def part_problem_html(problem: Problem | None, table: str) -> str:
         case ProblemKind.AWAY:
             words = "Connecting\u2026 BigQuery does not answer."
         case ProblemKind.NOT_BUILT:
-            words = f"{table} is not there yet: run ballast demo or the risk_daily_job."
+            words = f"{table} is not there yet: run the risk_daily_job in Dagster."
         case ProblemKind.REFUSED:
             words = f"BigQuery refused to read {table}: {problem.message[:300]}"
     return f'<p class="muted">{escape(words)}</p>'

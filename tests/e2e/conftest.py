@@ -108,7 +108,7 @@ def app_url(built_warehouse: Settings, tmp_path_factory: pytest.TempPathFactory)
             process.wait()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Debian's Chromium."""
     if not CHROMIUM.exists():

@@ -31,7 +31,7 @@ def main(arguments: list[str] | None = None) -> int:
         configure_logs("bigquery", settings.log_level)
         _quiet_the_emulator()
         return asyncio.run(_serve(options, settings.gcp_project, settings.bigquery_token.get_secret_value()))
-    except (BallastError, OSError) as error:
+    except (BallastError, OSError, RuntimeError) as error:  # gRPC reports a busy port as RuntimeError
         sys.stderr.write(f"{error}\n")
         return 2
 

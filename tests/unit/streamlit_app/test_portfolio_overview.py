@@ -60,14 +60,14 @@ def test_book__without_accounts_says_what_to_do(app) -> None:
     app.sign_in()
     assert list(app.parts()) == ["state"]
     assert "No accounts yet." in app.words()
-    assert "ballast demo" in app.words()
+    assert "ballast up" in app.words()
 
 
 def test_book__before_the_marts_are_built_says_what_to_run(app) -> None:
     app.reader.error = ABSENT
     app.sign_in()
     assert list(app.parts()) == ["state"]
-    assert "The marts are not built yet: run ballast demo or the risk_daily_job" in app.words()
+    assert "The marts are not built yet: run the risk_daily_job in Dagster" in app.words()
 
 
 def test_book__shows_itself_as_soon_as_the_marts_are_there(app) -> None:
