@@ -31,7 +31,7 @@ down: $(STAMP) ## stop what `make up` started
 	$(BIN)/ballast down
 
 test: $(STAMP) ## run the whole test suite
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -n 2 --dist loadgroup --durations 25
 
 lint: $(STAMP) ## formatting, types, import law, SQL for BigQuery, Dagster definitions
 	$(BIN)/ruff format --check .

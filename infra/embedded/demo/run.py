@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import ROUND_UP, Decimal
 from pathlib import Path
+from typing import Any
 
 import httpx
 from rich.console import Console
@@ -38,6 +39,7 @@ GROUND = ("bigquery", "pubsub", "postgres", "inbox")
 WORKERS = ("consumer", "alert-worker", "dagster-code", "dagster-daemon")
 ARRIVAL_TIMEOUT_S = 120.0
 ALERT_TIMEOUT_S = 90.0
+BUILD_ATTEMPTS = 3
 SHOWN_ACCOUNTS = 8
 WIDTH_WITHOUT_TERMINAL = 150
 LIQUIDATION_ASSETS = ("BTC", "ETH")
@@ -186,21 +188,34 @@ def _mark(is_simulated: bool) -> str:
 
 
 def _build(demo: Demo, runner: WarmRunner) -> None:
-    with demo.step("Dagster builds and tests the dbt project") as progress:
-        task, ended = progress.task_ids[0], [0]
-
-        def on_node(node: str, status: str) -> None:
-            ended[0] += 1
-            progress.update(task, description=f"Dagster builds and tests the dbt project: {ended[0]} {node} {status}")
-
-        outcome = runner.run("risk_daily_job", on_node)
-    if not outcome["success"]:
-        raise EmbeddedError("risk_daily_job failed:\n" + "\n".join(outcome["failures"]))
+    """Run the daily job; a server that was killed meanwhile is waited for and the job run again."""
+    for attempt in range(1, BUILD_ATTEMPTS + 1):
+        outcome = _run_daily_job(demo, runner)
+        if outcome["success"]:
+            break
+        failures = "\n".join(outcome["failures"])
+        if attempt == BUILD_ATTEMPTS:
+            raise EmbeddedError(f"risk_daily_job failed {attempt} times, lastly:\n{failures}")
+        demo.console.print(f"[yellow]risk_daily_job failed and is run again[/]: {failures[:300]}", highlight=False)
+        for name in GROUND:
+            demo.stack.wait_ready(name)
     demo.console.print(
         f"     risk_daily_job: {outcome['materialized']} assets built, {outcome['checks']} checks, "
         f"{len(outcome['failed_checks'])} failed {outcome['failed_checks'] or ''}",
         highlight=False,
     )
+
+
+def _run_daily_job(demo: Demo, runner: WarmRunner) -> dict[str, Any]:
+    title = "Dagster builds and tests the dbt project"
+    with demo.step(title) as progress:
+        task, ended = progress.task_ids[0], [0]
+
+        def on_node(node: str, status: str) -> None:
+            ended[0] += 1
+            progress.update(task, description=f"{title}: {ended[0]} {node} {status}")
+
+        return runner.run("risk_daily_job", on_node)
 
 
 def _show_book(demo: Demo, mark: str) -> None:
