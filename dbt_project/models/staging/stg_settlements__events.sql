@@ -17,8 +17,8 @@ with
             message_id,
             occurred_at,
             ingested_at,
-            timestamp_diff(ingested_at, occurred_at, microsecond)
-            >= {{ var("late_after_days") }} * 86400 * 1000000 as is_late
+            div(timestamp_diff(ingested_at, occurred_at, microsecond), 1000000)
+            >= {{ var("late_after_days") }} * 86400 as is_late
         from source
     )
 
