@@ -29,28 +29,18 @@ def dbt_asset_sets(manifest: Path, settings: Settings) -> tuple[dg.AssetsDefinit
     """The intraday and the daily set of dbt assets."""
     translator = BallastTranslator()
 
-    @dbt_assets(
-        manifest=manifest,
-        exclude=DAILY,
-        name="intraday_dbt_assets",
-        dagster_dbt_translator=translator,
-        pool="dbt",
-    )
-    def intraday_dbt_assets(
-        context: dg.AssetExecutionContext,
-    ) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
-        yield from build(context, settings, translator)
+    def asset_set(name: str, *, select: str = "fqn:*", exclude: str = "") -> dg.AssetsDefinition:
+        @dbt_assets(
+            manifest=manifest,
+            select=select,
+            exclude=exclude,
+            name=name,
+            dagster_dbt_translator=translator,
+            pool="dbt",
+        )
+        def models(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
+            yield from build(context, settings, translator)
 
-    @dbt_assets(
-        manifest=manifest,
-        select=DAILY,
-        name="daily_dbt_assets",
-        dagster_dbt_translator=translator,
-        pool="dbt",
-    )
-    def daily_dbt_assets(
-        context: dg.AssetExecutionContext,
-    ) -> Iterator[dg.MaterializeResult[Any] | dg.AssetCheckResult]:
-        yield from build(context, settings, translator)
+        return models
 
-    return intraday_dbt_assets, daily_dbt_assets
+    return asset_set("intraday_dbt_assets", exclude=DAILY), asset_set("daily_dbt_assets", select=DAILY)
