@@ -29,6 +29,8 @@ DEAD_LETTER_SUFFIX = ".dead-letter"
 PUBLISH_TIMEOUT_S = 30.0
 # The most that Pub/Sub permits: a fault of ours must not set good messages aside.
 MAX_DELIVERY_ATTEMPTS = 100
+# What a killed consumer held comes again after this; the client's own default is a minute.
+LEASE_S = 20
 
 
 @dataclass(frozen=True)
@@ -154,7 +156,7 @@ def ensure_topics(settings: Settings, topics: Sequence[TopicSpec]) -> None:
                     Subscription(
                         name=subscriber.subscription_path(settings.gcp_project, name),
                         topic=topic,
-                        ack_deadline_seconds=20,
+                        ack_deadline_seconds=LEASE_S,
                         enable_message_ordering=spec.ordered,
                         retry_policy=RetryPolicy(minimum_backoff={"seconds": 1}, maximum_backoff={"seconds": 30}),
                         dead_letter_policy=DeadLetterPolicy(
@@ -215,7 +217,11 @@ class BatchConsumer:
         pull = client.subscribe(
             path,
             callback=self._queue.put,
-            flow_control=pubsub_v1.types.FlowControl(max_messages=self.max_outstanding, max_bytes=64 * 1024**2),
+            flow_control=pubsub_v1.types.FlowControl(
+                max_messages=self.max_outstanding,
+                max_bytes=64 * 1024**2,
+                max_duration_per_lease_extension=LEASE_S,
+            ),
             await_callbacks_on_shutdown=False,
         )
         try:

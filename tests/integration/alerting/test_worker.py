@@ -145,20 +145,28 @@ def fresh(make_event: Make, count: int) -> list[MarginEvent]:
 @pytest.mark.embedded
 def test_worker__killed_workers_and_repeated_messages_give_each_alert_once(ground: Settings, make_event: Make) -> None:
     events = fresh(make_event, 200)
-    # The inbox stores first and answers late, so that kills fall between its acceptance and the ledger.
-    inbox(ground, "POST", "/api/failures", channel="webhook", delay_s=0.5, count=10_000)
-    dice = random.Random(7)
+    inbox(ground, "POST", "/api/failures", channel="webhook", status=503, count=5)
     with workers(ground, 2) as (steady, victim):
-        for number, start in enumerate(range(0, 200, 40), start=1):
+        # Failures come first: after the attempts of killed workers, the schedule would wait minutes for the next one.
+        wait_for(lambda: steady.count("worker_ready") == 1, steady.log)
+        publish(ground, [event.to_wire() for event in events[:10]])
+        wait_for(
+            lambda: query(ground, "select count(*) from alerting.notification_states where state = 'failed'") == [(5,)],
+            lambda: (steady.log()[-3000:], victim.log()[-3000:]),
+        )
+        # The inbox stores first and answers late, so that kills fall between its acceptance and the ledger.
+        inbox(ground, "POST", "/api/failures", channel="webhook", delay_s=0.5, count=10_000)
+        dice = random.Random(7)
+        for number, start in enumerate(range(10, 190, 45), start=1):
             wait_for(lambda wanted=number: victim.count("worker_ready") == wanted, victim.log)  # type: ignore[misc]
-            messages = [event.to_wire() for event in events[start : start + 40]] * 2
+            messages = [event.to_wire() for event in events[start : start + 60]] * 2
             dice.shuffle(messages)
             attempted = victim.count("notification_attempted")
             publish(ground, messages)
             wait_for(lambda before=attempted: victim.count("notification_attempted") > before, victim.log)  # type: ignore[misc]
             victim.end(signal.SIGKILL)
             victim.start()
-        inbox(ground, "POST", "/api/failures", channel="webhook", status=503, count=5)
+        inbox(ground, "POST", "/api/failures", channel="webhook", count=0)
         wait_for(
             lambda: len({m["event_id"] for m in inbox(ground)["messages"]}) == 200,
             lambda: (len(inbox(ground)["messages"]), steady.log()[-3000:], victim.log()[-3000:]),
