@@ -27,3 +27,9 @@ class PriceFileError(BallastError):
     """A price file or its folder cannot be used; nothing of the folder was loaded."""
 
     code = "invalid_price_file"
+
+
+class FeedTableError(BallastError):
+    """The feed table contradicts itself, or a feed on its chain is not what the table says."""
+
+    code = "invalid_feed_table"

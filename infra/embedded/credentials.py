@@ -15,6 +15,7 @@ from infra.embedded.ports import HOST, Ports
 from infra.embedded.state import MarketChoice, write_atomically
 from infra.runtime.settings import ENV_FILE_NAME, Settings
 
+FEEDS_FILE = "feeds.toml"
 POSTGRES_USER = "ballast"
 POSTGRES_DATABASE = "ballast"
 _PLAIN = re.compile(r"[A-Za-z0-9_./:@+=,~%?&-]*")
@@ -24,12 +25,15 @@ _HEADER = "# Written by `ballast up`. Endpoints follow the ports; secrets are ma
 def ensure_env_file(state_dir: Path, ports: Ports, market: MarketChoice | None = None) -> bool:
     """Write `ballast.env` for these ports and prices, keeping the secrets that are there; True if it is the first time.
 
-    Values under other names are kept, and so is a webhook address that does not lead to this machine's inbox.
+    Values under other names are kept, and so are a webhook address that does not lead to this machine's inbox and
+    price sources that do not stand on this machine.
     """
     file = state_dir / ENV_FILE_NAME
     present = read_env_file(file)
     values = {**_new_secrets(), **present}
     values.update(_endpoints(ports, values))
+    if _has_local_sources(values):
+        values.update(_price_sources(state_dir, ports, values["BALLAST_MARKET_TOKEN"]))
     if market is not None:
         values.update(_market(market))
         if market.prices is None:
@@ -84,7 +88,28 @@ def _new_secrets() -> dict[str, str]:
         "BALLAST_APP_PASSWORD": secrets.token_urlsafe(12),
         "BALLAST_WEBHOOK_SECRET": "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode(),
         "BALLAST_INBOX_TOKEN": secrets.token_urlsafe(32),
+        "BALLAST_MARKET_TOKEN": secrets.token_urlsafe(32),
         "BALLAST_DBT_TARGET": "embedded",
+    }
+
+
+def _has_local_sources(values: dict[str, str]) -> bool:
+    """Whether no price source was set that stands elsewhere."""
+    addresses = [*values.get("BALLAST_ETHEREUM_RPC_URLS", "").split(","), values.get("BALLAST_PYTH_HERMES_URL", "")]
+    return all(urlsplit(address.strip()).hostname == HOST for address in addresses if address.strip())
+
+
+def _price_sources(state_dir: Path, ports: Ports, token: str) -> dict[str, str]:
+    """The local chain, which takes its key in the path as providers do, and the local Hermes."""
+    ethereum, hermes = f"http://{HOST}:{ports.ethereum}", f"http://{HOST}:{ports.hermes}"
+    return {
+        "BALLAST_ETHEREUM_RPC_URLS": f"{ethereum}/{token}",
+        "BALLAST_ETHEREUM_CONTROL_URL": ethereum,
+        "BALLAST_PYTH_HERMES_URL": hermes,
+        "BALLAST_PYTH_BENCHMARKS_URL": hermes,
+        "BALLAST_PYTH_TOKEN": token,
+        "BALLAST_PRICE_FEEDS": str(state_dir / FEEDS_FILE),
+        "BALLAST_PRICES_ARE_SIMULATED": "True",
     }
 
 
@@ -121,5 +146,6 @@ def _endpoints(ports: Ports, values: dict[str, str]) -> dict[str, str]:
         "BALLAST_POSTGRES_URL": f"postgresql+psycopg://{address}/{POSTGRES_DATABASE}",
         "BALLAST_API_URL": f"http://{HOST}:{ports.api}",
         "BALLAST_INBOX_URL": f"http://{HOST}:{ports.inbox}",
+        "BALLAST_ORACLE_PORT": str(ports.oracle),
         "BALLAST_WEBHOOK_URL": f"http://{HOST}:{ports.inbox}/webhooks/margin" if is_ours else webhook,
     }

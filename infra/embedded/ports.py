@@ -23,6 +23,9 @@ _OFFSETS = {
     "pubsub": 12,
     "postgres": 13,
     "inbox": 14,
+    "ethereum": 15,
+    "hermes": 16,
+    "oracle": 17,
 }
 _HIGHEST_BASE = 65535 - max(_OFFSETS.values())
 
@@ -40,10 +43,13 @@ class Ports:
     pubsub: int
     postgres: int
     inbox: int
+    ethereum: int
+    hermes: int
+    oracle: int
 
     @classmethod
     def from_base(cls, base: int = DEFAULT_BASE) -> Ports:
-        """The block that starts at `base`; raises `EmbeddedError` outside 1024..65521."""
+        """The block that starts at `base`; raises `EmbeddedError` outside 1024..65518."""
         if not 1024 <= base <= _HIGHEST_BASE:
             raise EmbeddedError(f"Port base {base} is out of range: give a number from 1024 to {_HIGHEST_BASE}.")
         return cls(**{name: base + offset for name, offset in _OFFSETS.items()})

@@ -44,6 +44,20 @@ class Settings(BaseSettings):
     api_token: SecretStr | None = Field(default=None, description="bearer that the API accepts; empty: refuse all")
     app_password: SecretStr | None = Field(default=None, description="sign-in of the app; empty: refuse all")
 
+    ethereum_rpc_urls: SecretStr | None = Field(
+        default=None, description="comma-separated JSON-RPC addresses, the preferred one first; empty: no Chainlink"
+    )
+    pyth_hermes_url: str | None = Field(default=None, description="root of Hermes; empty: no Pyth")
+    pyth_token: SecretStr | None = Field(default=None, description="bearer of Hermes and of Pyth's history")
+    pyth_benchmarks_url: str | None = Field(default=None, description="root of Pyth's history; empty: none")
+    price_feeds: Path | None = Field(default=None, description="feed table; empty: the pinned one of the main network")
+    prices_are_simulated: bool = Field(
+        default=False, description="the sources serve made-up prices: every price that rests on them is marked so"
+    )
+    oracle_port: int = Field(default=8617, gt=0, lt=65536, description="where the oracle serves health and metrics")
+    market_token: SecretStr | None = Field(default=None, description="bearer that moves the local price sources")
+    ethereum_control_url: str | None = Field(default=None, description="control of the local chain; empty: none")
+
     prices_dir: Path | None = Field(default=None, description="folder of ASSET.csv closes; empty: simulated closes")
     simulation_seed: int = Field(default=42, ge=0, description="seed of simulated closes and of the simulated book")
     book_accounts: int = Field(default=200, ge=1, le=200_000, description="accounts of the simulated book")
@@ -58,11 +72,17 @@ class Settings(BaseSettings):
     twilio_account_sid: SecretStr | None = Field(default=None, description="Twilio account, AC...; empty: none")
     twilio_auth_token: SecretStr | None = Field(default=None, description="Twilio password of that account")
 
-    @field_validator("prices_dir", mode="before")
+    @field_validator("prices_dir", "price_feeds", mode="before")
     @classmethod
     def _empty_is_none(cls, value: object) -> object:
         # Path("") is the working directory.
         return None if value == "" else value
+
+    @property
+    def ethereum_rpcs(self) -> tuple[SecretStr, ...]:
+        """The JSON-RPC addresses in order of preference; they may hold keys."""
+        text = self.ethereum_rpc_urls.get_secret_value() if self.ethereum_rpc_urls else ""
+        return tuple(SecretStr(part.strip()) for part in text.split(",") if part.strip())
 
     @property
     def dbt_project_dir(self) -> Path:

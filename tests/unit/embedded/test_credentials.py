@@ -20,6 +20,7 @@ SECRETS = {
     "BALLAST_APP_PASSWORD",
     "BALLAST_WEBHOOK_SECRET",
     "BALLAST_INBOX_TOKEN",
+    "BALLAST_MARKET_TOKEN",
 }
 
 
@@ -127,3 +128,22 @@ def test_postgres_password__is_decoded() -> None:
 def test_postgres_password__missing_one_is_refused() -> None:
     with pytest.raises(EmbeddedError, match="no password"):
         postgres_password(SecretStr("postgresql+psycopg://127.0.0.1/ballast"))
+
+
+def test_env_file__local_price_sources_are_marked_as_simulated(tmp_path: Path) -> None:
+    settings = stack_settings(_env_file(tmp_path / "state").parent)
+    assert settings.market_token is not None
+    token = settings.market_token.get_secret_value()
+    assert [url.get_secret_value() for url in settings.ethereum_rpcs] == [f"http://127.0.0.1:8615/{token}"]
+    assert settings.pyth_hermes_url == "http://127.0.0.1:8616"
+    assert settings.price_feeds == tmp_path / "state" / "feeds.toml"
+    assert settings.prices_are_simulated
+    assert settings.oracle_port == 8617
+
+
+def test_env_file__price_sources_elsewhere_stay_and_are_not_marked(tmp_path: Path) -> None:
+    (tmp_path / "ballast.env").write_text("BALLAST_ETHEREUM_RPC_URLS=https://rpc.example/key,https://other.example\n")
+    ensure_env_file(tmp_path, Ports.from_base())
+    values = read_env_file(tmp_path / "ballast.env")
+    assert values["BALLAST_ETHEREUM_RPC_URLS"] == "https://rpc.example/key,https://other.example"
+    assert not {name for name in values if name.startswith(("BALLAST_PYTH", "BALLAST_PRICE"))}

@@ -24,17 +24,20 @@ def test_ports__default_block_is_the_documented_one() -> None:
         pubsub=8612,
         postgres=8613,
         inbox=8614,
+        ethereum=8615,
+        hermes=8616,
+        oracle=8617,
     )
 
 
 def test_ports__base_shifts_all() -> None:
     shifted, default = astuple(Ports.from_base(9600)), astuple(Ports.from_base())
-    assert [new - old for new, old in zip(shifted, default, strict=True)] == [1000] * 9
+    assert [new - old for new, old in zip(shifted, default, strict=True)] == [1000] * 12
 
 
-@pytest.mark.parametrize("base", [0, 1023, 65522, 70000])
+@pytest.mark.parametrize("base", [0, 1023, 65519, 70000])
 def test_ports__base_out_of_range_is_refused(base: int) -> None:
-    with pytest.raises(EmbeddedError, match="from 1024 to 65521"):
+    with pytest.raises(EmbeddedError, match="from 1024 to 65518"):
         Ports.from_base(base)
 
 
