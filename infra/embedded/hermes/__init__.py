@@ -1,0 +1,1 @@
+"""A local Hermes that speaks Pyth's contract, serves prices that it is told, and fails on command."""
