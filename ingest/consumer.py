@@ -1,7 +1,7 @@
-"""Appends prices and settlement events to `raw` as they arrive: `python -m ingest.consumer`.
+"""Appends prices, their trace and settlement events to `raw` as they arrive: `python -m ingest.consumer`.
 
-At-least-once: a message is acknowledged to Pub/Sub only after its row is durable in BigQuery. A repeat appends a
-second row with the same id, which staging drops.
+At-least-once: a message is acknowledged to Pub/Sub only after its rows are durable in BigQuery. A repeat appends
+the same rows with the same ids, which staging drops.
 """
 
 from __future__ import annotations
@@ -17,12 +17,23 @@ from typing import Any, Generic, Protocol
 from infra.runtime.bigquery import Appended, TableSpec, Warehouse
 from infra.runtime.clock import Clock, SystemClock
 from infra.runtime.errors import AppendError
+from infra.runtime.heartbeats import beating, heartbeat
+from infra.runtime.ids import stable_id
 from infra.runtime.logs import configure_logs, get_logger
-from infra.runtime.pubsub import Ack, BatchConsumer, DeadLetter, Outcome, Received, Retry, TopicSpec
+from infra.runtime.pubsub import Ack, BatchConsumer, DeadLetter, Handler, Outcome, Received, Retry, TopicSpec
 from infra.runtime.settings import Settings, load_settings
 from ingest import tables, topics
 from ingest.errors import InvalidMessageError
-from ingest.messages import M, PriceMessage, SettlementEvent, parse_message
+from ingest.messages import (
+    M,
+    Message,
+    OracleSourceMessage,
+    PriceMessage,
+    PriceTicksMessage,
+    SettlementEvent,
+    parse_message,
+    unknown_fields,
+)
 
 _log = get_logger(__name__)
 
@@ -35,44 +46,78 @@ class Appender(Protocol):
     ) -> Appended: ...
 
 
-def price_row(message: PriceMessage, received: Received, now: datetime) -> dict[str, Any]:
+Row = dict[str, Any]
+
+
+def price_rows(message: PriceMessage, received: Received, now: datetime) -> list[Row]:
     """The row of `raw.market_prices` for one price."""
     row = message.model_dump(
         include={"price_id", "schema_version", "asset", "price_usd", "confidence_usd", "observed_at", "published_at"}
     )
     sources = "[" + ",".join(source.model_dump_json() for source in message.sources) + "]"
-    return row | {
+    said = {
         "sources": sources,
         "quality": str(message.quality),
         "degraded_reason": message.degraded_reason,
         "is_simulated": message.is_simulated,
-        "ingested_at": now,
-        "message_id": received.message_id,
-        "unknown_fields": message.unknown_fields(),
     }
+    return [row | said | _arrival(message, received, now)]
 
 
-def settlement_row(message: SettlementEvent, received: Received, now: datetime) -> dict[str, Any]:
+def price_ticks_rows(message: PriceTicksMessage, received: Received, now: datetime) -> list[Row]:
+    """The rows of `raw.price_ticks` for one price: one for each reading looked at, one for each rejected."""
+    of_price = message.model_dump(include={"price_id", "schema_version", "asset", "published_at"})
+    rows: list[Row] = [
+        each.model_dump(include=set(type(each).model_fields))
+        | {"input_id": stable_id("in", message.price_id, each.tick_id), "unknown_fields": unknown_fields(message, each)}
+        for each in message.inputs
+    ]
+    for each in message.rejections:
+        read = (message.price_id, each.source, each.code, each.reference, each.received_at.isoformat())
+        rows.append(
+            {
+                **dict.fromkeys(("tick_id", "price_usd", "confidence_usd", "observed_at", "is_simulated")),
+                "input_id": stable_id("in", *read),
+                "source": each.source,
+                "received_at": each.received_at,
+                "reference": each.reference,
+                "used": False,
+                "exclusion_code": each.code,
+                "exclusion_reason": each.reason,
+                "unknown_fields": unknown_fields(message, each),
+            }
+        )
+    return [_arrival(message, received, now) | of_price | row for row in rows]
+
+
+def oracle_source_rows(message: OracleSourceMessage, received: Received, now: datetime) -> list[Row]:
+    """The row of `raw.oracle_sources` for one statement of a source's state."""
+    row = message.model_dump(include=set(OracleSourceMessage.model_fields))
+    return [row | {"state": str(message.state)} | _arrival(message, received, now)]
+
+
+def settlement_rows(message: SettlementEvent, received: Received, now: datetime) -> list[Row]:
     """The row of `raw.settlement_events` for one event."""
     row = message.model_dump(include=set(SettlementEvent.model_fields))
-    return row | {
-        "side": str(message.side),
-        "kind": str(message.kind),
-        "ingested_at": now,
-        "message_id": received.message_id,
-        "unknown_fields": message.unknown_fields(),
-    }
+    return [row | {"side": str(message.side), "kind": str(message.kind)} | _arrival(message, received, now)]
+
+
+def _arrival(message: Message, received: Received, now: datetime) -> Row:
+    return {"ingested_at": now, "message_id": received.message_id, "unknown_fields": message.unknown_fields()}
 
 
 @dataclass(frozen=True)
 class RawWriter(Generic[M]):
-    """Handles batches of one topic: parse, append, and say what became of each message."""
+    """Handles batches of one topic: parse, append, and say what became of each message.
+
+    A message gives any number of rows; the column `id_field` holds a row's deterministic id.
+    """
 
     topic: TopicSpec
     table: TableSpec
     model: type[M]
     id_field: str
-    to_row: Callable[[M, Received, datetime], dict[str, Any]]
+    to_rows: Callable[[M, Received, datetime], list[Row]]
     warehouse: Appender
     clock: Clock
 
@@ -80,32 +125,36 @@ class RawWriter(Generic[M]):
         """One outcome a message, in order. Raises what the warehouse raises when it is away: all come again."""
         now = self.clock.now()
         outcomes: dict[int, Outcome] = {}
-        rows: list[dict[str, Any]] = []
+        rows: list[Row] = []
         positions: list[int] = []
         for index, received in enumerate(batch):
             try:
-                rows.append(self.to_row(parse_message(self.model, received.data, now), received, now))
-                positions.append(index)
+                found = self.to_rows(parse_message(self.model, received.data, now), received, now)
             except InvalidMessageError as error:
                 outcomes[index] = DeadLetter(error.code, error.message)
-        outcomes.update(zip(positions, self._append(rows), strict=True))
+                continue
+            outcomes[index] = Ack()
+            rows += found
+            positions += [index] * len(found)
+        outcomes |= self._append(rows, positions)
         ordered = [outcomes[index] for index in range(len(batch))]
         self._record_dead_letters(batch, ordered, now)
         return ordered
 
-    def _append(self, rows: list[dict[str, Any]]) -> list[Outcome]:
+    def _append(self, rows: list[Row], positions: list[int]) -> dict[int, Outcome]:
+        """Append; outcomes of the messages at `positions` (one a row) where it is not `Ack`."""
         if not rows:
-            return []
+            return {}
         try:
             self.warehouse.append(self.table.table_id, rows, [str(row[self.id_field]) for row in rows])
         except AppendError as error:
-            return [
-                DeadLetter("refused_by_warehouse", error.row_errors[index])
-                if index in error.row_errors
-                else Retry("another row of the batch was refused")
-                for index in range(len(rows))
-            ]
-        return [Ack()] * len(rows)
+            outcomes: dict[int, Outcome] = {
+                position: Retry("another row of the batch was refused") for position in positions
+            }
+            for index, reason in error.row_errors.items():
+                outcomes[positions[index]] = DeadLetter("refused_by_warehouse", reason)
+            return outcomes
+        return {}
 
     def _record_dead_letters(self, batch: Sequence[Received], outcomes: Sequence[Outcome], now: datetime) -> None:
         rows = [
@@ -126,14 +175,48 @@ class RawWriter(Generic[M]):
 
 def consumers(settings: Settings, warehouse: Appender, clock: Clock) -> list[BatchConsumer]:
     """The consumers of all raw topics, not yet running."""
-    prices = RawWriter(topics.PRICES, tables.MARKET_PRICES, PriceMessage, "price_id", price_row, warehouse, clock)
-    settlements = RawWriter(
-        topics.SETTLEMENTS, tables.SETTLEMENT_EVENTS, SettlementEvent, "event_id", settlement_row, warehouse, clock
-    )
+    handlers: list[tuple[TopicSpec, Handler]] = [
+        (topics.PRICES, prices_writer(warehouse, clock)),
+        (topics.PRICE_TICKS, price_ticks_writer(warehouse, clock)),
+        (topics.ORACLE_SOURCES, oracle_sources_writer(warehouse, clock)),
+        (topics.SETTLEMENTS, settlements_writer(warehouse, clock)),
+    ]
     return [
         BatchConsumer(settings, spec.subscriptions[0], handle, dead_letter_topic=spec.dead_letter)
-        for spec, handle in ((topics.PRICES, prices), (topics.SETTLEMENTS, settlements))
+        for spec, handle in handlers
     ]
+
+
+def prices_writer(warehouse: Appender, clock: Clock) -> RawWriter[PriceMessage]:
+    """Writes `raw.market_prices`."""
+    return RawWriter(topics.PRICES, tables.MARKET_PRICES, PriceMessage, "price_id", price_rows, warehouse, clock)
+
+
+def price_ticks_writer(warehouse: Appender, clock: Clock) -> RawWriter[PriceTicksMessage]:
+    """Writes `raw.price_ticks`."""
+    return RawWriter(
+        topics.PRICE_TICKS, tables.PRICE_TICKS, PriceTicksMessage, "input_id", price_ticks_rows, warehouse, clock
+    )
+
+
+def oracle_sources_writer(warehouse: Appender, clock: Clock) -> RawWriter[OracleSourceMessage]:
+    """Writes `raw.oracle_sources`."""
+    return RawWriter(
+        topics.ORACLE_SOURCES,
+        tables.ORACLE_SOURCES,
+        OracleSourceMessage,
+        "state_id",
+        oracle_source_rows,
+        warehouse,
+        clock,
+    )
+
+
+def settlements_writer(warehouse: Appender, clock: Clock) -> RawWriter[SettlementEvent]:
+    """Writes `raw.settlement_events`."""
+    return RawWriter(
+        topics.SETTLEMENTS, tables.SETTLEMENT_EVENTS, SettlementEvent, "event_id", settlement_rows, warehouse, clock
+    )
 
 
 def main() -> None:
@@ -143,14 +226,13 @@ def main() -> None:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    running = [
-        threading.Thread(target=consumer.run, args=(stop,), name=consumer.subscription)
-        for consumer in consumers(settings, Warehouse(settings), SystemClock())
-    ]
+    made = consumers(settings, Warehouse(settings), SystemClock())
+    running = [threading.Thread(target=each.run, args=(stop,), name=each.subscription) for each in made]
     for thread in running:
         thread.start()
     _log.info("consuming", subscriptions=[thread.name for thread in running])
-    failed = _wait(running, stop)
+    with heartbeat(settings, "consumer") as shown, beating(shown, lambda: all(each.is_turning() for each in made)):
+        failed = _wait(running, stop)
     if failed:
         _log.error("consumer_failed", subscriptions=failed)
         raise SystemExit(1)

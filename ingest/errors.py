@@ -33,3 +33,21 @@ class FeedTableError(BallastError):
     """The feed table contradicts itself, or a feed on its chain is not what the table says."""
 
     code = "invalid_feed_table"
+
+
+class AssetUnknownError(BallastError):
+    """Neither the feed table nor any recent price knows the asset."""
+
+    code = "asset_unknown"
+
+
+class InvalidCursorError(BallastError):
+    """A page cursor is not one that was given out."""
+
+    code = "cursor_invalid"
+
+
+class InvalidRangeError(BallastError):
+    """A range of time ends before it begins, or is longer than a read may be."""
+
+    code = "request_invalid"

@@ -7,10 +7,22 @@ from pathlib import Path
 from typing import Any
 
 from ingest import topics
-from ingest.messages import PLAIN_NUMBER, Message, PriceMessage, SettlementEvent
+from ingest.messages import (
+    PLAIN_NUMBER,
+    Message,
+    OracleSourceMessage,
+    PriceMessage,
+    PriceTicksMessage,
+    SettlementEvent,
+)
 
 SCHEMA_DIR = Path(__file__).parent / "schemas"
-MODELS: dict[str, type[Message]] = {topics.PRICES.name: PriceMessage, topics.SETTLEMENTS.name: SettlementEvent}
+MODELS: dict[str, type[Message]] = {
+    topics.PRICES.name: PriceMessage,
+    topics.PRICE_TICKS.name: PriceTicksMessage,
+    topics.ORACLE_SOURCES.name: OracleSourceMessage,
+    topics.SETTLEMENTS.name: SettlementEvent,
+}
 _BOUNDS = {"gt": "above", "ge": "at least", "lt": "below", "decimal_places": "decimals at most"}
 
 

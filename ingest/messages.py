@@ -1,4 +1,4 @@
-"""The contracts of `market.prices.v1` and `settlement.events.v1`.
+"""The contracts of what comes in: prices with their trace, states of price sources, settlement events.
 
 Decimals travel as JSON strings, so that no reader passes them through a binary float. Unknown fields are kept
 (`model_extra`); an unknown `schema_version` is refused.
@@ -29,8 +29,10 @@ from infra.runtime.clock import as_utc
 from infra.runtime.ids import stable_id
 from ingest.errors import FromFutureError, InvalidMessageError, UnknownVersionError
 
+SIMULATED = "simulated"
 ALLOWED_SKEW = timedelta(minutes=2)
 PRICE_DECIMALS = 9
+READING_DECIMALS = 38
 QUANTITY_DECIMALS = 18
 # BIGNUMERIC holds more; 20 digits before the point and 18 after it are what every reader of ours keeps exactly.
 QUANTITY_LIMIT = Decimal(10) ** 20
@@ -58,12 +60,27 @@ PriceUsd = Annotated[
 ConfidenceUsd = Annotated[
     Decimal, BeforeValidator(_no_float), Field(ge=0, lt=PRICE_LIMIT, decimal_places=PRICE_DECIMALS, allow_inf_nan=False)
 ]
+# A reading keeps what its source gave: Pyth's exponents reach further than NUMERIC, BIGNUMERIC holds 38 decimals.
+ReadingUsd = Annotated[
+    Decimal,
+    BeforeValidator(_no_float),
+    Field(gt=0, lt=PRICE_LIMIT, decimal_places=READING_DECIMALS, allow_inf_nan=False),
+]
+ReadingConfidenceUsd = Annotated[
+    Decimal,
+    BeforeValidator(_no_float),
+    Field(ge=0, lt=PRICE_LIMIT, decimal_places=READING_DECIMALS, allow_inf_nan=False),
+]
 Quantity = Annotated[
     Decimal,
     BeforeValidator(_no_float),
     Field(gt=0, lt=QUANTITY_LIMIT, decimal_places=QUANTITY_DECIMALS, allow_inf_nan=False),
 ]
 UtcTime = Annotated[AwareDatetime, AfterValidator(as_utc)]
+SourceName = Annotated[str, Field(min_length=1, max_length=64, examples=["chainlink", "pyth"])]
+Reference = Annotated[str, Field(max_length=128, description="round id, slot, or date of the close")]
+Code = Annotated[str, Field(min_length=1, max_length=64, description="stable, for programs")]
+Reason = Annotated[str, Field(max_length=500, description="for people; names no secret")]
 
 
 class Quality(StrEnum):
@@ -71,6 +88,14 @@ class Quality(StrEnum):
 
     OK = "ok"
     DEGRADED = "degraded"
+
+
+class BreakerState(StrEnum):
+    """Whether a source counts: closed does, open does not, half-open must first show that it is well again."""
+
+    CLOSED = "closed"
+    OPEN = "open"
+    HALF_OPEN = "half_open"
 
 
 class Side(StrEnum):
@@ -111,7 +136,13 @@ class Message(BaseModel):
 
     def unknown_fields(self) -> str | None:
         """The fields that this version does not know, as JSON text; None where there are none."""
-        return json.dumps(self.model_extra, sort_keys=True, default=str) if self.model_extra else None
+        return unknown_fields(self)
+
+
+def unknown_fields(*parts: BaseModel) -> str | None:
+    """The fields of the parts that this version does not know, as JSON text; None where there are none."""
+    found = {name: value for part in parts for name, value in (part.model_extra or {}).items()}
+    return json.dumps(found, sort_keys=True, default=str) if found else None
 
 
 class PriceSource(BaseModel):
@@ -119,10 +150,11 @@ class PriceSource(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
-    name: Annotated[str, Field(min_length=1, max_length=64, examples=["chainlink", "pyth", "simulated"])]
+    name: Annotated[str, Field(min_length=1, max_length=64, examples=["chainlink", "pyth", SIMULATED])]
     price_usd: PriceUsd | None
     observed_at: UtcTime
-    reference: Annotated[str, Field(max_length=128, description="round id, slot, or date of the close")]
+    reference: Reference
+    is_simulated: bool = Field(default=False, description="whether the source serves made-up prices")
 
 
 class PriceMessage(Message):
@@ -148,11 +180,70 @@ class PriceMessage(Message):
 
     @property
     def is_simulated(self) -> bool:
-        """Whether any input was made up by the simulator."""
-        return any(source.name == SIMULATED for source in self.sources)
+        """Whether any input was made up."""
+        return any(source.name == SIMULATED or source.is_simulated for source in self.sources)
 
 
-SIMULATED = "simulated"
+class PriceInput(BaseModel):
+    """One reading that the oracle looked at for a price, used or not; prices exactly as the source gave them."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    tick_id: MessageId
+    source: SourceName
+    price_usd: ReadingUsd
+    confidence_usd: ReadingConfidenceUsd | None = None
+    observed_at: UtcTime
+    received_at: UtcTime
+    reference: Reference
+    is_simulated: bool = False
+    used: bool
+    exclusion_code: Code | None = None
+    exclusion_reason: Reason | None = None
+
+    @model_validator(mode="after")
+    def _exclusion_is_explained(self) -> Self:
+        if self.used != (self.exclusion_code is None):
+            raise ValueError("exclusion_code stands where, and only where, the input is not used")
+        return self
+
+
+class RejectedReading(BaseModel):
+    """A reading that could not be used at all, received since the price before."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    source: SourceName
+    code: Code
+    reason: Reason
+    received_at: UtcTime
+    reference: Reference = ""
+
+
+class PriceTicksMessage(Message):
+    """The trace of one published price: every reading that was looked at, and what became of it."""
+
+    price_id: MessageId
+    asset: AssetSymbol
+    published_at: UtcTime
+    inputs: Annotated[list[PriceInput], Field(max_length=16)]
+    rejections: Annotated[list[RejectedReading], Field(max_length=32)] = []
+
+
+class OracleSourceMessage(Message):
+    """How the oracle stood to one of its sources at `stated_at`; `since` is when that state began."""
+
+    state_id: MessageId
+    source: SourceName
+    state: BreakerState
+    since: UtcTime
+    failures: Annotated[int, Field(ge=0, description="failures in a row")]
+    last_error_code: Code | None = None
+    last_error_reason: Reason | None = None
+    last_error_at: UtcTime | None = None
+    last_answered_at: UtcTime | None = None
+    last_tick_at: UtcTime | None = None
+    stated_at: UtcTime
 
 
 class SettlementEvent(Message):
@@ -188,8 +279,15 @@ def price_id(asset: str, observed_at: datetime, price_usd: Decimal | None, refer
     return stable_id("px", asset, observed_at.isoformat(), price_usd, *references)
 
 
-M = TypeVar("M", PriceMessage, SettlementEvent)
-_DATED = {PriceMessage: "observed_at", SettlementEvent: "occurred_at"}
+M = TypeVar("M", PriceMessage, PriceTicksMessage, OracleSourceMessage, SettlementEvent)
+_DATED = {
+    # The one published last is in force, so one dated ahead would stay so.
+    PriceMessage: ("observed_at", "published_at"),
+    # Its inputs may be dated in the future: that is then why they were not used.
+    PriceTicksMessage: ("published_at",),
+    OracleSourceMessage: ("stated_at",),
+    SettlementEvent: ("occurred_at",),
+}
 
 
 def parse_message(model: type[M], data: bytes, now: datetime) -> M:
@@ -214,9 +312,10 @@ def parse_message(model: type[M], data: bytes, now: datetime) -> M:
     except ValidationError as error:
         wrong = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'message'}: {e['msg']}" for e in error.errors())
         raise InvalidMessageError(wrong) from None
-    dated: datetime = getattr(message, _DATED[model])
-    if dated > now + ALLOWED_SKEW:
-        raise FromFutureError(f"{_DATED[model]} {dated.isoformat()} lies after the clock ({now.isoformat()})")
+    for name in _DATED[model]:
+        dated: datetime = getattr(message, name)
+        if dated > now + ALLOWED_SKEW:
+            raise FromFutureError(f"{name} {dated.isoformat()} lies after the clock ({now.isoformat()})")
     return message
 
 

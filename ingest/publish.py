@@ -78,7 +78,7 @@ LATEST_PRICES_SQL = """
 select asset, price_usd
 from raw.market_prices
 where ingested_at >= timestamp_sub(current_timestamp(), interval 2 day) and price_usd is not null
-qualify row_number() over (partition by asset order by observed_at desc, published_at desc, price_id) = 1
+qualify row_number() over (partition by asset order by published_at desc, observed_at desc, price_id) = 1
 """
 
 

@@ -45,6 +45,57 @@ MARKET_PRICES = TableSpec(
     cluster_fields=("asset", "price_id"),
 )
 
+PRICE_TICKS = TableSpec(
+    RAW_DATASET,
+    "price_ticks",
+    (
+        _required("input_id", "STRING", "Deterministic id of price and reading; one may arrive more than once"),
+        _required("price_id", "STRING", "The price that the reading was looked at for"),
+        _required("schema_version", "INTEGER", "Version of the message"),
+        _required("asset", "STRING", "Symbol, such as BTC"),
+        _required("published_at", "TIMESTAMP", "When the oracle published the price, UTC"),
+        _required("source", "STRING", "chainlink or pyth"),
+        _nullable("tick_id", "STRING", "The reading: equal for the same reading; NULL where it was rejected"),
+        _nullable("price_usd", "BIGNUMERIC", "USD for one unit as the source gave it; NULL where it was rejected"),
+        _nullable("confidence_usd", "BIGNUMERIC", "Half width of the source's interval in USD"),
+        _nullable("observed_at", "TIMESTAMP", "The source's time of the reading, UTC; NULL where it was rejected"),
+        _required("received_at", "TIMESTAMP", "When the oracle received it, UTC"),
+        _required("reference", "STRING", "Round id or slot at the source; empty where it has none"),
+        _nullable("is_simulated", "BOOLEAN", "Whether the source serves made-up prices; NULL where it was rejected"),
+        _required("used", "BOOLEAN", "Whether the price rests on it"),
+        _nullable("exclusion_code", "STRING", "Why it was not used, as a stable code"),
+        _nullable("exclusion_reason", "STRING", "Why it was not used, in words"),
+        *_ARRIVAL,
+    ),
+    "Readings behind each price, from market.price_ticks.v1. Grain: one row a reading, price and delivery; dedupe by "
+    "input_id.",
+    partition_field="ingested_at",
+    cluster_fields=("asset", "price_id"),
+)
+
+ORACLE_SOURCES = TableSpec(
+    RAW_DATASET,
+    "oracle_sources",
+    (
+        _required("state_id", "STRING", "Deterministic id; one statement may arrive more than once"),
+        _required("schema_version", "INTEGER", "Version of the message"),
+        _required("source", "STRING", "chainlink or pyth"),
+        _required("state", "STRING", "closed, open or half_open: whether the source counts"),
+        _required("since", "TIMESTAMP", "When that state began, UTC"),
+        _required("failures", "INTEGER", "Failures in a row"),
+        _nullable("last_error_code", "STRING", "The last failure or rejection, as a stable code"),
+        _nullable("last_error_reason", "STRING", "The last failure or rejection, in words"),
+        _nullable("last_error_at", "TIMESTAMP", "When that was, UTC"),
+        _nullable("last_answered_at", "TIMESTAMP", "When the source was last read completely, UTC"),
+        _nullable("last_tick_at", "TIMESTAMP", "When the source last gave a reading, UTC"),
+        _required("stated_at", "TIMESTAMP", "When the oracle said so, UTC; it repeats itself every 15 s"),
+        *_ARRIVAL,
+    ),
+    "States of the oracle's sources, from market.oracle_sources.v1. Grain: one row a delivery; dedupe by state_id.",
+    partition_field="ingested_at",
+    cluster_fields=("source",),
+)
+
 SETTLEMENT_EVENTS = TableSpec(
     RAW_DATASET,
     "settlement_events",
@@ -114,4 +165,4 @@ DEAD_LETTERS = TableSpec(
     partition_field="ingested_at",
 )
 
-TABLES = (MARKET_PRICES, SETTLEMENT_EVENTS, DAILY_CLOSES, PRICE_SETS, DEAD_LETTERS)
+TABLES = (MARKET_PRICES, PRICE_TICKS, ORACLE_SOURCES, SETTLEMENT_EVENTS, DAILY_CLOSES, PRICE_SETS, DEAD_LETTERS)

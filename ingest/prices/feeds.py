@@ -76,8 +76,9 @@ class FeedTable(BaseModel):
     assets: dict[AssetSymbol, AssetFeeds]
 
 
-def load_feeds(path: Path = PINNED_FEEDS) -> FeedTable:
-    """The table in a TOML file; raises `FeedTableError` naming what is wrong."""
+def load_feeds(path: Path | None = None) -> FeedTable:
+    """The table in a TOML file, the pinned one by default; raises `FeedTableError` naming what is wrong."""
+    path = path or PINNED_FEEDS
     try:
         content: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
         return FeedTable.model_validate(content)

@@ -1,4 +1,4 @@
-"""Wire forms of one valid price and one valid settlement, to be changed field by field."""
+"""Wire forms of one valid message of each topic, to be changed field by field."""
 
 from __future__ import annotations
 
@@ -40,6 +40,58 @@ SETTLEMENT = {
     "counterparty_address": "bc1q",
     "counterparty_country": "DE",
 }
+PRICE_TICKS = {
+    "schema_version": 1,
+    "price_id": "px_1",
+    "asset": "BTC",
+    "published_at": "2026-01-31T11:59:59Z",
+    "inputs": [
+        {
+            "tick_id": "tick_1",
+            "source": "pyth",
+            "price_usd": "65000.000000000000000001",
+            "confidence_usd": "1e-18",
+            "observed_at": "2026-01-31T11:59:58Z",
+            "received_at": "2026-01-31T11:59:58.5Z",
+            "reference": "7",
+            "used": True,
+        },
+        {
+            "tick_id": "tick_2",
+            "source": "chainlink",
+            "price_usd": "64000",
+            "observed_at": "2026-01-31T18:59:58Z",
+            "received_at": "2026-01-31T11:59:58Z",
+            "reference": "8",
+            "used": False,
+            "exclusion_code": "from_future",
+            "exclusion_reason": "dated 25200 s after our clock",
+        },
+    ],
+    "rejections": [
+        {
+            "source": "chainlink",
+            "code": "zero_answer",
+            "reason": "the answer is 0",
+            "received_at": "2026-01-31T11:59:50Z",
+            "reference": "9",
+        }
+    ],
+}
+ORACLE_SOURCE = {
+    "schema_version": 1,
+    "state_id": "src_1",
+    "source": "pyth",
+    "state": "open",
+    "since": "2026-01-31T11:58:00Z",
+    "failures": 5,
+    "last_error_code": "rate_limited",
+    "last_error_reason": "too many requests",
+    "last_error_at": "2026-01-31T11:59:00Z",
+    "last_answered_at": "2026-01-31T11:57:00Z",
+    "last_tick_at": None,
+    "stated_at": "2026-01-31T11:59:59Z",
+}
 DROPPED = object()
 
 
@@ -64,6 +116,18 @@ def dropped() -> object:
 def price_json() -> Callable[..., bytes]:
     """A valid price with some fields changed."""
     return lambda **changes: _wire(PRICE, changes)
+
+
+@pytest.fixture
+def price_ticks_json() -> Callable[..., bytes]:
+    """A valid trace of a price with a used, an unused and a rejected reading, with some fields changed."""
+    return lambda **changes: _wire(PRICE_TICKS, changes)
+
+
+@pytest.fixture
+def oracle_source_json() -> Callable[..., bytes]:
+    """A valid state of a source with some fields changed."""
+    return lambda **changes: _wire(ORACLE_SOURCE, changes)
 
 
 @pytest.fixture

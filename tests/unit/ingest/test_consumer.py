@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -16,9 +17,15 @@ from infra.runtime.bigquery import Appended
 from infra.runtime.clock import FixedClock
 from infra.runtime.errors import AppendError, NotReadyError
 from infra.runtime.pubsub import Ack, DeadLetter, Received, Retry
-from ingest import consumer, tables, topics
-from ingest.consumer import RawWriter, price_row, settlement_row
-from ingest.messages import PriceMessage, SettlementEvent
+from ingest import consumer, tables
+from ingest.consumer import (
+    RawWriter,
+    oracle_sources_writer,
+    price_ticks_writer,
+    prices_writer,
+    settlements_writer,
+)
+from ingest.messages import PriceMessage, PriceTicksMessage, SettlementEvent
 
 Make = Callable[..., bytes]
 
@@ -49,20 +56,17 @@ def appends() -> Appends:
 
 @pytest.fixture
 def settlements(appends: Appends, now: datetime) -> RawWriter[SettlementEvent]:
-    return RawWriter(
-        topics.SETTLEMENTS,
-        tables.SETTLEMENT_EVENTS,
-        SettlementEvent,
-        "event_id",
-        settlement_row,
-        appends,
-        FixedClock(now),
-    )
+    return settlements_writer(appends, FixedClock(now))
 
 
 @pytest.fixture
 def prices(appends: Appends, now: datetime) -> RawWriter[PriceMessage]:
-    return RawWriter(topics.PRICES, tables.MARKET_PRICES, PriceMessage, "price_id", price_row, appends, FixedClock(now))
+    return prices_writer(appends, FixedClock(now))
+
+
+@pytest.fixture
+def price_ticks(appends: Appends, now: datetime) -> RawWriter[PriceTicksMessage]:
+    return price_ticks_writer(appends, FixedClock(now))
 
 
 @pytest.fixture
@@ -82,21 +86,79 @@ def test_writer__appends_a_batch_in_one_call_and_acknowledges_it(
     assert {row["ingested_at"] for row in rows} == {now}
 
 
-@pytest.mark.parametrize("spec", [tables.SETTLEMENT_EVENTS, tables.MARKET_PRICES], ids=lambda spec: spec.name)
+@pytest.mark.parametrize(
+    "spec",
+    [tables.SETTLEMENT_EVENTS, tables.MARKET_PRICES, tables.PRICE_TICKS, tables.ORACLE_SOURCES],
+    ids=lambda spec: spec.name,
+)
 def test_writer__rows_have_exactly_the_columns_of_the_table(
     spec: Any,
-    settlements: RawWriter[SettlementEvent],
-    prices: RawWriter[PriceMessage],
     appends: Appends,
+    now: datetime,
     settlement_json: Make,
     price_json: Make,
+    price_ticks_json: Make,
+    oracle_source_json: Make,
     received: Callable[..., Received],
 ) -> None:
-    settlements([received(settlement_json())])
-    prices([received(price_json())])
-    [row] = appends.rows(spec.table_id)
-    assert set(row) == {column.name for column in spec.schema}
-    assert all(row[column.name] is not None for column in spec.schema if column.mode == "REQUIRED")
+    clock = FixedClock(now)
+    assert settlements_writer(appends, clock)([received(settlement_json())]) == [Ack()]
+    assert prices_writer(appends, clock)([received(price_json())]) == [Ack()]
+    assert price_ticks_writer(appends, clock)([received(price_ticks_json())]) == [Ack()]
+    assert oracle_sources_writer(appends, clock)([received(oracle_source_json())]) == [Ack()]
+    rows = appends.rows(spec.table_id)
+    assert len(rows) == (3 if spec is tables.PRICE_TICKS else 1)
+    for row in rows:
+        assert set(row) == {column.name for column in spec.schema}
+        assert all(row[column.name] is not None for column in spec.schema if column.mode == "REQUIRED")
+
+
+def test_writer__writes_a_row_for_each_reading_with_ids_that_repeat(
+    price_ticks: RawWriter[PriceTicksMessage],
+    appends: Appends,
+    price_ticks_json: Make,
+    received: Callable[..., Received],
+) -> None:
+    one, again = received(price_ticks_json()), received(price_ticks_json(), "m2")
+    other = received(price_ticks_json(price_id="px_2"), "m3")
+    assert price_ticks([one, other]) == [Ack(), Ack()]
+    assert price_ticks([again]) == [Ack()]
+    first, second = ([*ids] for _, _, ids in appends.calls)
+    assert len(set(first)) == 6
+    assert second == first[:3]
+    used, unused, rejected = appends.rows("raw.price_ticks")[:3]
+    assert used["unknown_fields"] is None
+    assert used["price_usd"] == Decimal("65000.000000000000000001")
+    assert (used["used"], used["exclusion_code"]) == (True, None)
+    assert (unused["used"], unused["exclusion_code"]) == (False, "from_future")
+    assert (rejected["tick_id"], rejected["used"], rejected["exclusion_code"]) == (None, False, "zero_answer")
+
+
+def test_writer__keeps_unknown_fields_of_a_reading(
+    price_ticks: RawWriter[PriceTicksMessage],
+    appends: Appends,
+    price_ticks_json: Make,
+    received: Callable[..., Received],
+) -> None:
+    [used, unused] = json.loads(price_ticks_json())["inputs"]
+    price_ticks([received(price_ticks_json(inputs=[used | {"block": 1}, unused], note="x"))])
+    first, second, _ = (json.loads(row["unknown_fields"]) for row in appends.rows("raw.price_ticks"))
+    assert (first, second) == ({"block": 1, "note": "x"}, {"note": "x"})
+
+
+def test_writer__sets_the_whole_message_aside_where_one_of_its_rows_is_refused(
+    price_ticks: RawWriter[PriceTicksMessage],
+    appends: Appends,
+    price_ticks_json: Make,
+    received: Callable[..., Received],
+) -> None:
+    appends.failures.append(AppendError("refused", {4: "no such column"}))
+    empty = received(price_ticks_json(inputs=[], rejections=[]), "m0")
+    first = received(price_ticks_json(), "m1")
+    second = received(price_ticks_json(price_id="px_2"), "m2")
+    outcomes = price_ticks([empty, first, second])
+    assert [type(each) for each in outcomes] == [Ack, Retry, DeadLetter]
+    assert [row["message_id"] for row in appends.rows("raw.dead_letters")] == ["m2"]
 
 
 def test_writer__keeps_the_inputs_of_a_price_as_json(

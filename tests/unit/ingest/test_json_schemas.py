@@ -1,4 +1,4 @@
-"""The committed contracts of the two topics."""
+"""The committed contracts of the topics."""
 
 from __future__ import annotations
 
@@ -11,7 +11,13 @@ import pytest
 
 from ingest import topics
 from ingest.json_schemas import MODELS, render_json_schema, schema_file
-from ingest.messages import PriceMessage, SettlementEvent, parse_message
+from ingest.messages import (
+    OracleSourceMessage,
+    PriceMessage,
+    PriceTicksMessage,
+    SettlementEvent,
+    parse_message,
+)
 
 Make = Callable[..., bytes]
 
@@ -30,13 +36,17 @@ def test_schema__every_topic_has_one_and_no_other_is_there() -> None:
     assert {file.name for file in folder.iterdir()} == {f"{topic}.json" for topic in MODELS}
 
 
-def test_schema__accepts_what_is_published(price_json: Make, settlement_json: Make, now: datetime) -> None:
+def test_schema__accepts_what_is_published(
+    price_json: Make, settlement_json: Make, price_ticks_json: Make, oracle_source_json: Make, now: datetime
+) -> None:
     settlement = parse_message(SettlementEvent, settlement_json(quantity="1e-18", memo="x"), now)
     degraded = price_json(price_usd=None, quality="degraded", degraded_reason="none answered")
     for topic, message in (
         (topics.SETTLEMENTS, settlement),
         (topics.PRICES, parse_message(PriceMessage, price_json(), now)),
         (topics.PRICES, parse_message(PriceMessage, degraded, now)),
+        (topics.PRICE_TICKS, parse_message(PriceTicksMessage, price_ticks_json(), now)),
+        (topics.ORACLE_SOURCES, parse_message(OracleSourceMessage, oracle_source_json(), now)),
     ):
         schema = json.loads(schema_file(topic.name).read_text(encoding="utf-8"))
         jsonschema.Draft202012Validator.check_schema(schema)

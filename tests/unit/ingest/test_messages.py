@@ -18,8 +18,10 @@ from ingest.messages import (
     KINDS_OF_SIDE,
     SIMULATED,
     Kind,
+    OracleSourceMessage,
     PriceMessage,
     PriceSource,
+    PriceTicksMessage,
     Quality,
     SettlementEvent,
     Side,
@@ -312,3 +314,38 @@ def test_price__survives_the_wire(
         published_at=observed_at,
     )
     assert parse_message(PriceMessage, price.to_json(), datetime(2026, 2, 2, tzinfo=UTC)) == price
+
+
+def test_price__of_a_source_that_serves_made_up_prices_is_simulated(price_json: Make, now: datetime) -> None:
+    source = {"name": "pyth", "price_usd": "1", "observed_at": "2026-01-31T11:59:58Z", "reference": "slot 7"}
+    for told, expected in (({}, False), ({"is_simulated": False}, False), ({"is_simulated": True}, True)):
+        assert parse_message(PriceMessage, price_json(sources=[source | told]), now).is_simulated is expected
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"used": True, "exclusion_code": "stale"}, "exclusion_code stands where"),
+        ({"used": False, "exclusion_code": None}, "exclusion_code stands where"),
+        ({"price_usd": 1.5}, "loses digits"),
+        ({"price_usd": "0"}, "greater than 0"),
+        ({"price_usd": "1e-39"}, "38 decimal places"),
+    ],
+)
+def test_price_ticks__refuse_an_input_that_contradicts_itself(
+    price_ticks_json: Make, now: datetime, changes: dict[str, object], told: str
+) -> None:
+    [used, *_] = json.loads(price_ticks_json())["inputs"]
+    with pytest.raises(InvalidMessageError, match=told):
+        parse_message(PriceTicksMessage, price_ticks_json(inputs=[used | changes]), now)
+
+
+def test_price_ticks__may_trace_a_reading_from_the_future(price_ticks_json: Make, now: datetime) -> None:
+    assert parse_message(PriceTicksMessage, price_ticks_json(), now).inputs[1].observed_at > now
+    with pytest.raises(FromFutureError, match="published_at"):
+        parse_message(PriceTicksMessage, price_ticks_json(published_at="2026-01-31T12:03:00Z"), now)
+
+
+def test_oracle_source__knows_three_states(oracle_source_json: Make, now: datetime) -> None:
+    with pytest.raises(InvalidMessageError, match="state: Input should be 'closed', 'open' or 'half_open'"):
+        parse_message(OracleSourceMessage, oracle_source_json(state="unknown"), now)

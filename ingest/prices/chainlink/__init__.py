@@ -1,0 +1,1 @@
+"""Chainlink's price feeds, read over Ethereum JSON-RPC."""
