@@ -61,11 +61,18 @@ class Ports:
 
     @classmethod
     def from_dict(cls, values: dict[str, int]) -> Ports:
-        """The ports that `as_dict` gave; raises `EmbeddedError` if one is missing or is no port number."""
+        """The ports that `as_dict` gave; one that an older version did not know gets its place in the API's block.
+
+        Raises `EmbeddedError` where that of the API is missing, a name is unknown, or a value is no port number.
+        """
         names = {field.name for field in fields(cls)}
-        if set(values) != names or not all(isinstance(port, int) and 0 < port < 65536 for port in values.values()):
-            raise EmbeddedError(f"The recorded ports are not usable: {sorted(names)} must each be a port number.")
-        return cls(**values)
+        known = {name: port for name, port in values.items() if isinstance(port, int)}
+        if "api" not in known or not set(values) <= names:
+            raise EmbeddedError(f"The recorded ports are not usable: they must be those of {sorted(names)}.")
+        ports = {name: known["api"] + offset for name, offset in _OFFSETS.items()} | values
+        if not all(isinstance(port, int) and 0 < port < 65536 for port in ports.values()):
+            raise EmbeddedError("The recorded ports are not usable: each must be a port number.")
+        return cls(**ports)
 
     def as_dict(self) -> dict[str, int]:
         """Name to port number."""

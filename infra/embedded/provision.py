@@ -1,26 +1,28 @@
 """Prepares the ground once it answers: `python -m infra.embedded.provision`. Safe to repeat.
 
 Creates datasets, the tables that Ballast writes itself, topics with their subscriptions, and the PostgreSQL schema;
-then publishes the simulated book and a first price of each asset. dbt creates everything else when a job runs.
+then publishes the simulated book. dbt creates everything else when a job runs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import alerting.events
 import alerting.margin.store
+import alerting.margin.thresholds
 import ingest.tables
 import ingest.topics
 from alerting.migrations.apply import upgrade
 from infra.runtime.bigquery import Warehouse
-from infra.runtime.clock import Clock, SystemClock
+from infra.runtime.clock import SystemClock
 from infra.runtime.logs import configure_logs, get_logger
 from infra.runtime.postgres import postgres_engine
 from infra.runtime.pubsub import Publisher, TopicSpec, ensure_topics
 from infra.runtime.settings import Settings, load_settings
 from ingest.market import collect_book, collect_closes
-from ingest.publish import latest_prices, price_of_close, publish_missing_events, publish_prices
+from ingest.messages import SettlementEvent
+from ingest.publish import publish_missing_events
 
 DATASETS = {
     "raw": "What arrived, as it arrived. Append-only.",
@@ -32,7 +34,11 @@ DATASETS = {
 }
 ALERT_TOPIC = TopicSpec(alerting.events.TOPIC, subscriptions=(alerting.events.SUBSCRIPTION,))
 TOPICS = (*ingest.topics.TOPICS, ALERT_TOPIC)
-TABLES = (*ingest.tables.TABLES, *alerting.margin.store.TABLES)
+TABLES = (
+    *ingest.tables.TABLES,
+    *alerting.margin.store.TABLES,
+    alerting.margin.thresholds.ACCOUNT_THRESHOLDS,
+)
 
 
 def provision(settings: Settings, progress: Callable[[str], None] = lambda _step: None) -> None:
@@ -59,17 +65,13 @@ def provision_warehouse(settings: Settings, progress: Callable[[str], None] = la
         warehouse.ensure_table(spec)
 
 
-def publish_book(settings: Settings, clock: Clock, progress: Callable[[int, int], None] = lambda _d, _t: None) -> int:
-    """Publish the events of the simulated book that have not arrived yet; returns the number of events of the book."""
-    warehouse, publisher = Warehouse(settings), Publisher(settings)
-    found = collect_closes(settings, clock)
-    events = collect_book(settings, found)
-    publish_missing_events(warehouse, publisher, events, progress)
-    priced = latest_prices(warehouse)
-    closes = [close for asset, close in sorted(found.last_closes().items()) if asset not in priced]
-    publish_prices(publisher, [price_of_close(close, clock.now()) for close in closes])
+def publish_book(
+    settings: Settings, events: Sequence[SettlementEvent], progress: Callable[[int, int], None] = lambda _d, _t: None
+) -> None:
+    """Publish the events of the simulated book that have not arrived yet."""
+    publisher = Publisher(settings)
+    publish_missing_events(Warehouse(settings), publisher, events, progress)
     publisher.close()
-    return len(events)
 
 
 def main() -> None:
@@ -78,7 +80,9 @@ def main() -> None:
     configure_logs("provision", settings.log_level)
     log = get_logger(__name__)
     provision(settings, lambda step: log.info("provisioning", step=step))
-    log.info("provisioned", events_of_book=publish_book(settings, SystemClock()))
+    events = collect_book(settings, collect_closes(settings, SystemClock()))
+    publish_book(settings, events)
+    log.info("provisioned", events_of_book=len(events))
 
 
 if __name__ == "__main__":

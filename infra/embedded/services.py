@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
-from infra.embedded.credentials import read_env_file
+from infra.embedded.credentials import FEEDS_FILE, read_env_file
 from infra.embedded.ports import HOST, Ports
-from infra.embedded.probes import GrpcProbe, HttpProbe, PostgresProbe, Probe, TcpProbe
+from infra.embedded.probes import GrpcProbe, HeartbeatProbe, HttpProbe, PostgresProbe, Probe, TcpProbe
 from infra.embedded.state import StateFolder
 from infra.runtime.settings import ENV_FILE_NAME, PROJECT_ROOT
 
@@ -60,11 +60,11 @@ class Service:
 
 def all_services(state: StateFolder, ports: Ports) -> tuple[Service, ...]:
     """The whole platform."""
-    return (*ground_services(state, ports), provision_service(), *worker_services(), *face_services(state, ports))
+    return (*ground_services(state, ports), provision_service(), *worker_services(ports), *face_services(state, ports))
 
 
 def ground_services(state: StateFolder, ports: Ports) -> tuple[Service, ...]:
-    """The servers that stand for BigQuery, Pub/Sub, PostgreSQL and the receivers of alerts."""
+    """The servers that stand for BigQuery, Pub/Sub, PostgreSQL, the price sources and the receivers of alerts."""
     folder = state.path
     return (
         Service(
@@ -101,6 +101,22 @@ def ground_services(state: StateFolder, ports: Ports) -> tuple[Service, ...]:
             stop_wait_s=30,
         ),
         Service(
+            name="ethereum",
+            group=Group.GROUND,
+            argv=_module("infra.embedded.chain", *_source_arguments(folder / "ethereum", ports.ethereum, folder)),
+            ports=(ports.ethereum,),
+            probes=(HttpProbe(ports.ethereum, "/healthz"),),
+            address=f"http://{HOST}:{ports.ethereum}",
+        ),
+        Service(
+            name="hermes",
+            group=Group.GROUND,
+            argv=_module("infra.embedded.hermes", *_source_arguments(folder / "hermes", ports.hermes, folder)),
+            ports=(ports.hermes,),
+            probes=(HttpProbe(ports.hermes, "/healthz"),),
+            address=f"http://{HOST}:{ports.hermes}",
+        ),
+        Service(
             name="inbox",
             group=Group.GROUND,
             argv=_module("infra.embedded.inbox", "--data-dir", str(folder / "inbox"), "--port", str(ports.inbox)),
@@ -122,16 +138,37 @@ def provision_service() -> Service:
     )
 
 
-def worker_services() -> tuple[Service, ...]:
+def worker_services(ports: Ports) -> tuple[Service, ...]:
     """The processes that move events, decide and deliver."""
     return (
-        Service("consumer", Group.WORKERS, _module("ingest.consumer"), stop_wait_s=20),
-        Service("feed", Group.WORKERS, _module("ingest.simulation.feed")),
-        Service("alert-worker", Group.WORKERS, _module("alerting.worker"), stop_wait_s=20),
+        Service(
+            name="consumer",
+            group=Group.WORKERS,
+            argv=_module("ingest.consumer"),
+            probes=(HeartbeatProbe("consumer", 10),),
+            stop_wait_s=20,
+        ),
+        Service("market", Group.WORKERS, _module("infra.embedded.market")),
+        Service(
+            name="oracle",
+            group=Group.WORKERS,
+            argv=_module("ingest.prices"),
+            ports=(ports.oracle,),
+            probes=(HttpProbe(ports.oracle, "/healthz"),),
+            address=f"http://{HOST}:{ports.oracle}",
+        ),
+        Service(
+            name="alert-worker",
+            group=Group.WORKERS,
+            argv=_module("alerting.worker"),
+            probes=(HeartbeatProbe("alert-worker", 10),),
+            stop_wait_s=20,
+        ),
         Service(
             "runner",
             Group.WORKERS,
             _module("orchestration.runner", "--first", "risk_daily_job", "--every", "120", "risk_intraday_job"),
+            probes=(HeartbeatProbe("runner", 30),),
             env=_dagster_environment(),
             stop_wait_s=15,
         ),
@@ -174,6 +211,8 @@ def face_services(state: StateFolder, ports: Ports) -> tuple[Service, ...]:
             name="dagster-daemon",
             group=Group.FACES,
             argv=_script("dagster-daemon", "run", "-w", workspace),
+            # What the daemon is there for: the margin sensor, which looks several times a second.
+            probes=(HeartbeatProbe("margin_sensor", 15),),
             env=_dagster_environment(),
             depends=("dagster-code",),
             stop_wait_s=20,
@@ -213,6 +252,10 @@ def child_environment(state: StateFolder, name: str, extra: Mapping[str, str] | 
 
 def _module(name: str, *arguments: str) -> tuple[str, ...]:
     return (sys.executable, "-m", name, *arguments)
+
+
+def _source_arguments(data_dir: Path, port: int, state_dir: Path) -> tuple[str, ...]:
+    return ("--data-dir", str(data_dir), "--port", str(port), "--feeds", str(state_dir / FEEDS_FILE))
 
 
 def _script(name: str, *arguments: str) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ import psutil
 
 from infra.embedded.credentials import ensure_env_file, stack_settings
 from infra.embedded.errors import EmbeddedError, PortBusyError
+from infra.embedded.feed_table import write_feeds
 from infra.embedded.guard import DONE
 from infra.embedded.ports import Ports, listens
 from infra.embedded.postgres_home import remove_home
@@ -58,6 +59,7 @@ def _start_on_free_ports(state: StateFolder, names: tuple[str, ...], stack: cont
         ports = Ports.free()
         ensure_env_file(state.path, ports)
         settings = stack_settings(state.path)
+        write_feeds(settings)
         known = {service.name: service for service in ground_services(state, ports)}
         unknown = set(names) - set(known)
         if unknown:

@@ -23,20 +23,21 @@ from infra.embedded.credentials import stack_settings
 from infra.embedded.demo import tables
 from infra.embedded.demo.warm_runner import WarmRunner, warm_runner
 from infra.embedded.errors import EmbeddedError
+from infra.embedded.market import Market, connect, current_prices, opening_prices
 from infra.embedded.ports import Ports
 from infra.embedded.provision import provision, publish_book
 from infra.embedded.state import MarketChoice
 from infra.embedded.supervisor import Stack
 from infra.runtime.bigquery import Warehouse
 from infra.runtime.clock import SystemClock
-from infra.runtime.pubsub import Publisher
 from infra.runtime.settings import Settings, load_settings
+from ingest.closes import PriceSet
 from ingest.market import collect_book, collect_closes
-from ingest.publish import arrived_events, latest_prices, price_of_close, publish_prices
+from ingest.publish import arrived_events, latest_prices
 from ingest.simulation.market import STABLE
 
-GROUND = ("bigquery", "pubsub", "postgres", "inbox")
-WORKERS = ("consumer", "alert-worker", "dagster-code", "dagster-daemon")
+GROUND = ("bigquery", "pubsub", "postgres", "ethereum", "hermes", "inbox")
+WORKERS = ("consumer", "oracle", "alert-worker", "dagster-code", "dagster-daemon")
 ARRIVAL_TIMEOUT_S = 120.0
 ALERT_TIMEOUT_S = 90.0
 BUILD_ATTEMPTS = 3
@@ -141,16 +142,19 @@ def _play(console: Console, stack: Stack, choice: MarketChoice) -> None:
     with warm_runner(stack.state) as runner:
         with demo.step("datasets, tables, topics") as progress:
             provision(demo.settings, lambda step: progress.update(progress.task_ids[0], description=step))
+        found = collect_closes(demo.settings, demo.clock)
+        market = connect(demo.settings)
+        market.jump(opening_prices(found))
         workers = _start_in_background(stack)
-        is_simulated = _load_book(demo)
+        _load_book(demo, found)
         with demo.step("Dagster is loading"):
             runner.wait_ready()
         _build(demo, runner)
-        mark = _mark(is_simulated)
+        mark = _mark(found)
         _show_book(demo, mark)
         with demo.step("margin sensor and alert worker are starting"):
             workers.join()
-        _drop_prices(demo, mark)
+        _drop_prices(demo, market)
 
 
 def _start_in_background(stack: Stack) -> threading.Thread:
@@ -160,14 +164,14 @@ def _start_in_background(stack: Stack) -> threading.Thread:
     return thread
 
 
-def _load_book(demo: Demo) -> bool:
-    """Publish the book through Pub/Sub and wait until the consumer has written it; whether prices are simulated."""
-    found = collect_closes(demo.settings, demo.clock)
-    ids = [event.event_id for event in collect_book(demo.settings, found)]
+def _load_book(demo: Demo, found: PriceSet) -> None:
+    """Publish the book through Pub/Sub; wait until the consumer has written it and the oracle priced every asset."""
+    events = collect_book(demo.settings, found)
+    ids = [event.event_id for event in events]
     with demo.step(f"book of {len(ids)} settlement events through Pub/Sub", total=len(ids)) as progress:
-        publish_book(demo.settings, demo.clock)
+        publish_book(demo.settings, events)
         deadline = time.monotonic() + ARRIVAL_TIMEOUT_S
-        while (arrived := len(arrived_events(demo.warehouse, ids))) < len(ids) or not latest_prices(demo.warehouse):
+        while (arrived := len(arrived_events(demo.warehouse, ids))) < len(ids):
             progress.update(progress.task_ids[0], completed=arrived)
             if time.monotonic() > deadline:
                 raise EmbeddedError(
@@ -175,16 +179,22 @@ def _load_book(demo: Demo) -> bool:
                 )
             time.sleep(0.2)
         progress.update(progress.task_ids[0], completed=len(ids))
+    with demo.step(f"oracle prices {len(found.assets)} assets from the local chain and the local Hermes"):
+        while missing := set(found.assets) - set(latest_prices(demo.warehouse)):
+            if time.monotonic() > deadline:
+                raise EmbeddedError(f"No price of {sorted(missing)} came: see `oracle` in {demo.stack.state.logs}.")
+            time.sleep(0.2)
     demo.console.print(
         f"     closes of {', '.join(found.assets)} to {found.last_date}; "
         f"simulated: {', '.join(found.simulated_assets) or 'none'}",
         highlight=False,
     )
-    return set(found.assets) == set(found.simulated_assets)
 
 
-def _mark(is_simulated: bool) -> str:
-    return " (simulated prices)" if is_simulated else " (stablecoin prices simulated, others are real closes replayed)"
+def _mark(found: PriceSet) -> str:
+    if set(found.assets) == set(found.simulated_assets):
+        return " (simulated prices)"
+    return f" (real closes of {found.last_date} replayed by local price sources)"
 
 
 def _build(demo: Demo, runner: WarmRunner) -> None:
@@ -255,27 +265,19 @@ def drop_that_calls(accounts: Sequence[queries.MarginHealth], called: int) -> De
     return min(max(wanted, SMALLEST_DROP), LARGEST_DROP).quantize(Decimal("0.001"), rounding=ROUND_UP)
 
 
-def _drop_prices(demo: Demo, mark: str) -> None:
+def _drop_prices(demo: Demo, market: Market) -> None:
     drop = drop_that_calls(queries.nearest_to_call(demo.warehouse, 1_000), CALLED_ACCOUNTS)
-    demo.console.print(f"[bold]Prices fall by {drop:.1%}[/]{mark}, published to Pub/Sub", highlight=False)
-    closes = collect_closes(demo.settings, demo.clock).last_closes()
-    before, now = latest_prices(demo.warehouse), demo.clock.now()
-    messages = [
-        price_of_close(close, now, (before[asset] * (1 - drop)).quantize(Decimal("0.000000001")))
-        for asset, close in sorted(closes.items())
-        if asset not in STABLE
-    ]
-    publisher = Publisher(demo.settings)
-    published = time.monotonic()
-    publish_prices(publisher, messages)
-    publisher.close()
+    demo.console.print(f"[bold]Prices fall by {drop:.1%}[/] on the local chain and the local Hermes", highlight=False)
+    since = demo.clock.now() - timedelta(seconds=1)
+    before = current_prices(demo.settings)
+    moved = time.monotonic()
+    market.jump({asset: price * (1 - drop) for asset, price in before.items() if asset not in STABLE})
     with demo.step("waiting for the margin call in the inbox"):
-        first_s = _wait_for_message(demo.settings, published)
-        calls = _wait_for_calls(demo, published)
-    since = now - timedelta(seconds=1)
+        first_s = _wait_for_message(demo.settings, moved)
+        calls = _wait_for_calls(demo, moved)
     events = demo.warehouse.query(CALLS_SQL, {"since": since})
     demo.console.print(
-        f"[bold]The first margin call reached the inbox {first_s:.1f} s after the price was published[/]; "
+        f"[bold]The first margin call reached the inbox {first_s:.1f} s after the price moved[/]; "
         f"{calls} of {len(events)} alerts delivered, each once.",
         highlight=False,
     )

@@ -11,6 +11,7 @@ from pathlib import Path
 from infra.embedded.credentials import ensure_env_file, stack_settings
 from infra.embedded.dagster_home import write_dagster_home
 from infra.embedded.errors import EmbeddedError, PortBusyError, ServicesFailedError
+from infra.embedded.feed_table import write_feeds
 from infra.embedded.guard import is_same_process
 from infra.embedded.launch import read_record, write_commands
 from infra.embedded.ports import Ports, holder, is_free
@@ -194,6 +195,7 @@ class Stack:
         if market is not None:
             self.state.write_market(market)
         ensure_env_file(self.state.path, self.ports, self.state.read_market())
+        write_feeds(stack_settings(self.state.path))
         write_dagster_home(self.state, self.ports)
         write_commands(self.state, self.services)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
-from dataclasses import astuple
+from dataclasses import astuple, replace
 
 import pytest
 
@@ -46,7 +46,15 @@ def test_ports__dict_round_trip() -> None:
     assert Ports.from_dict(ports.as_dict()) == ports
 
 
-@pytest.mark.parametrize("wrong", [{"api": 1}, {**Ports.from_base().as_dict(), "api": 0}])
+def test_ports__of_an_older_version_are_completed() -> None:
+    ports = Ports.from_base(9000)
+    older = {name: port for name, port in ports.as_dict().items() if name not in ("ethereum", "hermes", "oracle")}
+    assert Ports.from_dict(older | {"inbox": 9999}) == replace(ports, inbox=9999)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"app": 1}, {"api": 1, "apis": 2}, {"api": 65530}, {**Ports.from_base().as_dict(), "api": 0}]
+)
 def test_ports__unusable_record_is_refused(wrong: dict[str, int]) -> None:
     with pytest.raises(EmbeddedError, match="not usable"):
         Ports.from_dict(wrong)
