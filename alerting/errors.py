@@ -29,6 +29,18 @@ class MarginInputError(AlertingError):
     code = "margin_input_invalid"
 
 
+class ThresholdsInvalidError(AlertingError):
+    """Thresholds contradict each other or the default ones (HTTP 422)."""
+
+    code = "thresholds_invalid"
+
+
+class AccountUnknownError(AlertingError):
+    """No position was ever settled for the account (HTTP 404)."""
+
+    code = "account_unknown"
+
+
 class NotificationNotFoundError(AlertingError):
     """The ledger has no notification of that id (HTTP 404)."""
 

@@ -77,6 +77,7 @@ class MarginEvent(BaseModel):
     )
     detected_at: UtcDatetime
     unpriced_assets: tuple[str, ...] = ()
+    unpriced_reason: str | None = Field(default=None, description="why the health is not known, in words; else null")
     is_simulated: bool = False
 
     def to_wire(self) -> bytes:

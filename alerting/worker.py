@@ -7,6 +7,7 @@ import logging
 import signal
 import sys
 import threading
+from contextlib import closing
 from types import FrameType
 
 from sqlalchemy import Engine
@@ -21,6 +22,7 @@ from alerting.planning import OPERATOR, Planner, RecipientPlan
 from alerting.sender import Sender, SenderOptions
 from infra.runtime.clock import Clock, SystemClock
 from infra.runtime.errors import SettingsError
+from infra.runtime.heartbeats import Heartbeat, beating
 from infra.runtime.logs import configure_logs, get_logger
 from infra.runtime.postgres import PostgresClock, postgres_engine
 from infra.runtime.pubsub import DEAD_LETTER_SUFFIX, BatchConsumer
@@ -57,8 +59,13 @@ def run_worker(settings: Settings, stop: threading.Event, options: SenderOptions
         thread = threading.Thread(target=_send, args=(sender, stop, failures), name="sender")
         thread.start()
         _log.info("worker_ready", channels=[channel.name for channel in channels])
+        consumer = _consumer(settings, Planner(ledger, RecipientPlan(bool(channels)), stop, sender.wake))
         try:
-            _consumer(settings, Planner(ledger, RecipientPlan(bool(channels)), stop, sender.wake)).run(stop)
+            with (
+                closing(Heartbeat(engine, SERVICE)) as shown,
+                beating(shown, lambda: thread.is_alive() and consumer.is_turning()),
+            ):
+                consumer.run(stop)
         finally:
             stop.set()
             thread.join()

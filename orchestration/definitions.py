@@ -17,6 +17,7 @@ from orchestration.sensors.arrivals import raw_arrivals_sensor
 from orchestration.sensors.margin import margin_alert_sensor
 
 MARGIN_TABLES = (
+    dg.AssetSpec(["raw", "account_thresholds"], group_name="raw", kinds={"bigquery"}),
     dg.AssetSpec(["risk", "margin_events"], group_name="risk", deps=[["risk", "margin_health"]], kinds={"bigquery"}),
     dg.AssetSpec(
         ["risk", "margin_event_publications"], group_name="risk", deps=[["risk", "margin_events"]], kinds={"pubsub"}

@@ -13,10 +13,12 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import dagster as dg
 
+from infra.runtime.heartbeats import beating, heartbeat
 from infra.runtime.logs import configure_logs, get_logger
 from infra.runtime.settings import load_settings
 from orchestration.definitions import build_definitions
@@ -50,6 +52,11 @@ def run_job(definitions: dg.Definitions, instance: dg.DagsterInstance, job: str)
     }
 
 
+@dataclass
+class _Doing:
+    what: str = "waiting"
+
+
 def _requests(first: str | None, every: float | None, job: str | None, stop: threading.Event) -> Iterator[str]:
     if first is not None:
         yield first
@@ -77,12 +84,20 @@ def main() -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())
     definitions = build_definitions(settings)
-    with dg.DagsterInstance.get() as instance:
+    doing = _Doing()
+    with (
+        dg.DagsterInstance.get() as instance,
+        heartbeat(settings, "runner") as shown,
+        # From a thread, for a build takes longer than a heartbeat may be silent.
+        beating(shown, lambda: True, lambda: doing.what),
+    ):
         print(json.dumps({"ready": True}), flush=True)
         # The expectations' library takes eight seconds to import: it loads while the first steps wait for servers.
         threading.Thread(target=importlib.import_module, args=("great_expectations",), daemon=True).start()
         for job in _requests(arguments.first, arguments.every, arguments.job, stop):
+            doing.what = f"running {job}"
             outcome = run_job(definitions, instance, job)
+            doing.what = f"waiting; {job} {'succeeded' if outcome['success'] else 'failed'}"
             _log.info("job_ended", **{k: v for k, v in outcome.items() if k != "job"}, job=job)
             print(json.dumps(outcome), flush=True)
 

@@ -67,6 +67,7 @@ class AccountHealth:
     liquidation_prices: tuple[LiquidationPrice, ...] = ()
     price_ids: tuple[str, ...] = ()
     unpriced_assets: tuple[str, ...] = ()
+    unpriced_reason: str | None = None
     is_simulated: bool = False
     has_borrow: bool | None = None
 
@@ -158,6 +159,7 @@ def decide(health: AccountHealth, last: OpenState | None, clock: Clock) -> Margi
         threshold_pct=_crossed_threshold(health, current, severity),
         detected_at=clock.now(),
         unpriced_assets=health.unpriced_assets,
+        unpriced_reason=health.unpriced_reason,
         is_simulated=health.is_simulated,
     )
 

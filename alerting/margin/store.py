@@ -114,37 +114,53 @@ class CandidatePage:
 
 # Accounts that are not plainly well, and those with an episode that may be over. Some of them call for no event
 # (within the recovery margin), so that a look must read all pages: the first one may hold nothing else.
+# It reads the level alone: the other columns of the whole book would take most of a look that finds nobody.
 CANDIDATES_SQL = """
 with
     last_events as (
         select account_id, severity, episode_id, transition_number
         from risk.margin_events
         qualify row_number() over (partition by account_id order by transition_number desc) = 1
+    ),
+
+    levels as (
+        select
+            account_id,
+            has_borrow,
+            if(status = 'healthy' and health_pct < early_warning_threshold_pct, 'early_warning', status) as level
+        from risk.margin_health
     )
 
 select
-    health.*,
+    health.account_id,
     last_events.severity as last_severity,
     last_events.episode_id as last_episode_id,
     last_events.transition_number as last_transition_number
-from risk.margin_health as health
+from levels as health
 left join last_events on health.account_id = last_events.account_id
 where
     health.account_id > @after_account_id
     and (
         (
-            health.status in ('margin_call', 'liquidation', 'unpriced')
-            and (health.status != 'unpriced' or health.has_borrow)
-            and (last_events.severity is null or last_events.severity != health.status)
+            health.level in ('early_warning', 'margin_call', 'liquidation', 'unpriced')
+            and (health.level != 'unpriced' or health.has_borrow)
+            and (last_events.severity is null or last_events.severity != health.level)
         )
         or (
-            health.status in ('healthy', 'no_debt')
+            health.level in ('healthy', 'no_debt')
             and last_events.severity is not null
             and last_events.severity != 'recovered'
         )
     )
 order by health.account_id
 limit @max_rows
+"""
+
+CANDIDATE_HEALTH_SQL = """
+select *
+from risk.margin_health
+where account_id in unnest(@account_ids)
+order by account_id
 """
 
 WRITE_EVENTS_SQL = """
@@ -195,9 +211,14 @@ def candidates(
     warehouse: MarginWarehouse, after_account_id: str = "", max_rows: int = MAX_EVENTS_PER_LOOK
 ) -> CandidatePage:
     """A page of accounts for which the decision could differ from their last event, with liquidation prices."""
-    rows = warehouse.query(CANDIDATES_SQL, {"after_account_id": after_account_id, "max_rows": max_rows})
+    last = {
+        str(row["account_id"]): row
+        for row in warehouse.query(CANDIDATES_SQL, {"after_account_id": after_account_id, "max_rows": max_rows})
+    }
+    account_ids = list(last)
+    healths = warehouse.query(CANDIDATE_HEALTH_SQL, {"account_ids": account_ids}) if account_ids else []
     prices: dict[str, list[LiquidationPrice]] = {}
-    for found in queries.liquidation_prices(warehouse, [str(row["account_id"]) for row in rows]):
+    for found in queries.liquidation_prices(warehouse, account_ids):
         prices.setdefault(found.account_id, []).append(
             LiquidationPrice(
                 asset=found.asset,
@@ -208,12 +229,13 @@ def candidates(
         )
     judged: list[Candidate] = []
     unjudged: dict[str, str] = {}
-    for row in rows:
+    for health in healths:
+        account_id = str(health["account_id"])
         try:
-            judged.append(_candidate(row, tuple(prices.get(row["account_id"], ()))))
+            judged.append(_candidate(health | last[account_id], tuple(prices.get(account_id, ()))))
         except MarginInputError as error:
-            unjudged[str(row["account_id"])] = error.message
-    return CandidatePage(judged, unjudged, str(rows[-1]["account_id"]) if len(rows) == max_rows else None)
+            unjudged[account_id] = error.message
+    return CandidatePage(judged, unjudged, account_ids[-1] if len(account_ids) == max_rows else None)
 
 
 def write_events(warehouse: MarginWarehouse, events: Sequence[MarginEvent]) -> None:
@@ -259,9 +281,11 @@ def _candidate(row: Mapping[str, Any], prices: tuple[LiquidationPrice, ...]) -> 
         margin_call_threshold_pct=row["margin_call_threshold_pct"],
         liquidation_threshold_pct=row["liquidation_threshold_pct"],
         recovery_margin_pct=row["recovery_margin_pct"],
+        early_warning_threshold_pct=row["early_warning_threshold_pct"],
         liquidation_prices=prices,
         price_ids=_split(row["price_ids"]),
         unpriced_assets=_split(row["unpriced_assets"]),
+        unpriced_reason=row["unpriced_reason"],
         is_simulated=bool(row["is_simulated"]),
         has_borrow=bool(row["has_borrow"]),
     )

@@ -22,7 +22,8 @@ class MarginHealth:
     """One account of `risk.margin_health`; USD amounts, percentages in percent, times UTC.
 
     `health_pct` is None without debt, and where an asset never had a price. With status `unpriced` the figures rest
-    on the last prices, the oldest of which is `oldest_price_age_seconds` old.
+    on the last prices, the oldest of which is `oldest_price_age_seconds` old, or miss
+    events; `unpriced_reason` says which.
     """
 
     account_id: str
@@ -44,11 +45,17 @@ class MarginHealth:
     last_event_at: datetime | None
     is_simulated: bool
     measured_at: datetime
+    early_warning_threshold_pct: Decimal | None = None
+    unpriced_reason: str | None = None
+    is_confidence_unknown: bool = False
 
 
 @dataclass(frozen=True)
 class Exposure:
-    """One position of `risk.account_exposures`; `exposure_usd` is None without a price."""
+    """One position of `risk.account_exposures`; `exposure_usd` is None without a price.
+
+    It is valued at `valuation_price_usd`, which differs from `price_usd` where valuation takes the confidence off.
+    """
 
     account_id: str
     asset: str
@@ -61,6 +68,7 @@ class Exposure:
     price_observed_at: datetime | None
     price_age_seconds: int | None
     is_simulated: bool
+    valuation_price_usd: Decimal | None = None
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import http.client
 import socket
-import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
+from typing import LiteralString
 
 from infra.embedded.ports import HOST
 from infra.runtime.settings import Settings
@@ -48,9 +46,9 @@ class PostgresProbe:
 
 @dataclass(frozen=True)
 class HeartbeatProbe:
-    """The file was touched at most `max_age_s` seconds ago."""
+    """The process of that name gave a sign of life at most `max_age_s` seconds ago, and since it was started."""
 
-    file: Path
+    name: str
     max_age_s: float
 
 
@@ -59,11 +57,11 @@ Probe = TcpProbe | HttpProbe | GrpcProbe | PostgresProbe | HeartbeatProbe
 
 @dataclass(frozen=True)
 class ProbeContext:
-    """What probes need besides themselves; `wall_clock` gives seconds since 1970, as file times do."""
+    """What probes need besides themselves; `uptime_s` is how long the process runs, where that is known."""
 
     settings: Settings
     timeout_s: float = PROBE_TIMEOUT_S
-    wall_clock: Callable[[], float] = field(default=time.time)
+    uptime_s: float | None = None
 
 
 def is_ready(probes: tuple[Probe, ...], context: ProbeContext) -> bool:
@@ -81,8 +79,8 @@ def _check(probe: Probe, context: ProbeContext) -> bool:
             return _answers_http2(port, context.timeout_s)
         case PostgresProbe():
             return _answers_postgres(context)
-        case HeartbeatProbe(file, max_age_s):
-            return _is_recent(file, max_age_s, context.wall_clock())
+        case HeartbeatProbe(name, max_age_s):
+            return _beats(name, max_age_s if context.uptime_s is None else min(max_age_s, context.uptime_s), context)
 
 
 def _accepts(port: int, timeout_s: float) -> bool:
@@ -120,18 +118,23 @@ def _answers_http2(port: int, timeout_s: float) -> bool:
 
 
 def _answers_postgres(context: ProbeContext) -> bool:
-    import psycopg  # slow to import, and only this probe needs it
+    return _postgres_row("select 1", (), context) == (1,)
+
+
+def _beats(name: str, max_age_s: float, context: ProbeContext) -> bool:
+    statement = (
+        "select clock_timestamp() - beat_at <= make_interval(secs => %s) from platform.heartbeats where name = %s"
+    )
+    return _postgres_row(statement, (max_age_s, name), context) == (True,)
+
+
+def _postgres_row(statement: LiteralString, values: tuple[object, ...], context: ProbeContext) -> object:
+    """The only row of the statement; None if PostgreSQL does not answer, or not so."""
+    import psycopg  # slow to import, and only these probes need it
 
     address = context.settings.postgres_url.get_secret_value().replace("postgresql+psycopg://", "postgresql://", 1)
     try:
         with psycopg.connect(address, connect_timeout=max(2, int(context.timeout_s))) as connection:
-            return connection.execute("select 1").fetchone() == (1,)
+            return connection.execute(statement, values).fetchone()
     except psycopg.Error:
-        return False
-
-
-def _is_recent(file: Path, max_age_s: float, now_s: float) -> bool:
-    try:
-        return now_s - file.stat().st_mtime <= max_age_s
-    except OSError:
-        return False
+        return None

@@ -193,16 +193,21 @@ class BatchConsumer:
     max_outstanding: int = 5_000
     dead_letter_topic: str | None = None
     _queue: queue.Queue[Message] = field(init=False)
+    _turned_at: float = field(init=False, default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
         self._queue = queue.Queue()
+
+    def is_turning(self, within_s: float = 60.0) -> bool:
+        """Whether it went round its loop lately: with messages, without, or waiting for a server that is away."""
+        return time.monotonic() - self._turned_at <= within_s
 
     def run(self, stop: threading.Event) -> None:
         """Consume until `stop` is set; reconnects with back-off when Pub/Sub goes away."""
         publisher = Publisher(self.settings)
         back_off_s = 0.5
         while not stop.is_set():
-            started = time.monotonic()
+            started = self._turned_at = time.monotonic()
             try:
                 self._consume(publisher, stop)
             except google_exceptions.GoogleAPICallError as error:
@@ -226,6 +231,7 @@ class BatchConsumer:
         )
         try:
             while not stop.is_set():
+                self._turned_at = time.monotonic()
                 if pull.done():
                     pull.result()
                     return
@@ -280,6 +286,7 @@ class BatchConsumer:
         received = [_received(message) for message in batch]
         back_off_s = 0.5
         while not stop.is_set():
+            self._turned_at = time.monotonic()
             try:
                 return self.handle(received)
             except NotReadyError as error:

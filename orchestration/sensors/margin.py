@@ -17,8 +17,10 @@ from assets.platform import Platform
 from infra.runtime.clock import Clock, SystemClock
 from infra.runtime.errors import BallastError
 
-LOOKING_S = 4.0
-PAUSE_S = 0.25
+# Dagster begins a tick every five seconds unless the one before is still under way.
+LOOKING_S = 4.2
+PAUSE_S = 0.2
+HEARTBEAT = "margin_sensor"
 MARGIN_EVENTS_KEY = dg.AssetKey(["risk", "margin_events"])
 
 
@@ -61,10 +63,12 @@ def watch_book(
     publisher: MarginPublisher,
     clock: Clock,
     watch: Watch,
+    on_look: Callable[[str | None], None] = lambda _problem: None,
 ) -> tuple[MarginCursor, list[dg.AssetMaterialization]]:
     """Look until the time is over; returns the new cursor and a materialization for each look that found something.
 
-    A look that fails ends the watching and stands in the cursor; the next tick looks again.
+    A look that fails ends the watching and stands in the cursor; the next tick looks again. `on_look` is told of each
+    look, with the error of one that failed.
     """
     ends = watch.monotonic() + watch.looking_s
     found: list[dg.AssetMaterialization] = []
@@ -72,7 +76,9 @@ def watch_book(
         try:
             seen = look(warehouse, publisher, clock)
         except BallastError as error:
+            on_look(error.code)
             return cursor.model_copy(update={"last_error": f"{error.code}: {error.message}"}), found
+        on_look(None)
         cursor = cursor.model_copy(
             update={
                 "looks": cursor.looks + 1,
@@ -105,12 +111,21 @@ def _materialization(seen: Look) -> dg.AssetMaterialization:
 )
 def margin_alert_sensor(context: dg.SensorEvaluationContext, platform: Platform) -> dg.SensorResult:
     """Look at the book for about four seconds; decide, keep, publish."""
-    publisher = platform.publisher()
+    shown = platform.heartbeat(HEARTBEAT)
     try:
-        cursor, found = watch_book(read_cursor(context.cursor), platform.warehouse(), publisher, SystemClock(), Watch())
-    finally:
-        publisher.close()
+        cursor, found = watch_book(
+            read_cursor(context.cursor),
+            platform.warehouse(),
+            platform.publisher(),
+            SystemClock(),
+            Watch(),
+            lambda problem: shown.beat(problem=problem),
+        )
+    except Exception:
+        platform.discard_clients()
+        raise
     if cursor.last_error:
+        platform.discard_clients()
         context.log.warning(f"the book could not be judged: {cursor.last_error}")
     return dg.SensorResult(
         skip_reason=None if found else _skip_reason(cursor), cursor=cursor.model_dump_json(), asset_events=found

@@ -14,10 +14,12 @@ pytestmark = [pytest.mark.embedded, pytest.mark.xdist_group("built_warehouse"), 
 # Models in which money, quantities or the choice of a price are computed.
 COMPUTING_MODELS = {
     "stg_settlements__events",
+    "stg_margin__account_thresholds",
     "int_settlements__events_deduped",
     "int_settlements__events_since",
     "int_settlements__positions_compacted",
     "int_settlements__positions_current",
+    "int_settlements__compactions",
     "int_market__latest_prices",
     "int_market__prices_compacted",
     "int_risk__positions_valued",

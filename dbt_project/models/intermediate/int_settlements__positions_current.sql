@@ -3,6 +3,8 @@
 with
     compacted as (select * from {{ ref("int_settlements__positions_compacted") }}),
 
+    compactions as (select * from {{ ref("int_settlements__compactions") }}),
+
     events_since as (select * from {{ ref("int_settlements__events_since") }}),
 
     movements as (
@@ -19,7 +21,7 @@ with
         from events_since
     ),
 
-    positions_current as (
+    positions as (
         select
             account_id,
             asset,
@@ -29,6 +31,31 @@ with
             sum(late_events_pending) as late_events_pending
         from movements
         group by account_id, asset, side
+    ),
+
+    -- The events read above reach back a day further than this: a compaction that is older may leave a gap.
+    coverage as (
+        select
+            max(compacted_at) as compacted_at,
+            coalesce(
+                max(compacted_at) >= timestamp_sub({{ current_time() }}, interval {{ var("late_after_days") }} day),
+                false
+            ) as is_complete
+        from compactions
+    ),
+
+    positions_current as (
+        select
+            positions.account_id,
+            positions.asset,
+            positions.side,
+            positions.quantity,
+            positions.last_event_at,
+            positions.late_events_pending,
+            coverage.is_complete as positions_are_complete,
+            coverage.compacted_at
+        from positions
+        cross join coverage
     )
 
 select *

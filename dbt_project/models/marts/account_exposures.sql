@@ -10,12 +10,15 @@ with
             side,
             quantity,
             price_usd,
+            valuation_price_usd,
             exposure_usd,
             price_id,
             price_status,
             price_observed_at,
             price_age_seconds,
+            is_confidence_unknown,
             is_simulated,
+            positions_are_complete,
             late_events_pending,
             last_event_at
         from positions_valued

@@ -3,10 +3,12 @@
 with
     positions_valued as (select * from {{ ref("int_risk__positions_valued") }} where quantity != 0),
 
+    account_thresholds as (select * from {{ ref("stg_margin__account_thresholds") }}),
+
     thresholds as (
-        select 'margin_call' as threshold, numeric '{{ var("margin_call_health_pct") }}' as threshold_pct
+        select 'margin_call' as threshold
         union all
-        select 'liquidation' as threshold, numeric '{{ var("liquidation_health_pct") }}' as threshold_pct
+        select 'liquidation' as threshold
     ),
 
     -- What has no value counts as nothing here, and leaves the triggers of the other assets unknown below.
@@ -21,6 +23,7 @@ with
             countif(exposure_usd is null) as unvalued_positions,
             countif(price_status in ('missing', 'stale')) as unpriced_positions,
             max(price_usd) as price_usd,
+            cast(coalesce(max(price_haircut_usd), numeric '0') as bignumeric) as price_haircut_usd,
             logical_or(is_simulated) as is_simulated
         from positions_valued
         group by account_id, asset
@@ -38,18 +41,42 @@ with
         from per_asset
     ),
 
-    terms as (
+    with_thresholds as (
         select
             with_others.*,
             thresholds.threshold,
-            thresholds.threshold_pct,
-            (numeric '1' + thresholds.threshold_pct / numeric '100') * borrow_other_usd
-            - collateral_other_usd as shortfall_usd,
-            collateral_quantity
-            - cast(numeric '1' + thresholds.threshold_pct / numeric '100' as bignumeric)
-            * borrow_quantity as net_quantity
+            case
+                thresholds.threshold
+                when 'margin_call'
+                then coalesce(account_thresholds.margin_call_pct, {{ default_threshold("margin_call_health_pct") }})
+                else coalesce(account_thresholds.liquidation_pct, {{ default_threshold("liquidation_health_pct") }})
+            end as threshold_pct
         from with_others
         cross join thresholds
+        left join account_thresholds on with_others.account_id = account_thresholds.account_id
+    ),
+
+    terms as (
+        select
+            *,
+            cast(
+                (numeric '1' + threshold_pct / numeric '100') * borrow_other_usd - collateral_other_usd as bignumeric
+            ) as shortfall_usd,
+            cast(numeric '1' + threshold_pct / numeric '100' as bignumeric) * borrow_quantity as covered_debt_quantity
+        from with_thresholds
+    ),
+
+    -- What is missing to the threshold where the asset's price is nothing, and where it is its own haircut: up to
+    -- there its collateral counts as nothing, and its debt as price plus haircut.
+    floors as (
+        select
+            *,
+            collateral_quantity - covered_debt_quantity as net_quantity,
+            shortfall_usd + cast(price_haircut_usd * covered_debt_quantity as bignumeric) as shortfall_at_zero_usd,
+            shortfall_usd + cast(
+                price_haircut_usd * (covered_debt_quantity + covered_debt_quantity) as bignumeric
+            ) as shortfall_at_haircut_usd
+        from terms
     ),
 
     solved as (
@@ -62,12 +89,12 @@ with
                 then 'other_asset_without_price'
                 when net_quantity = 0
                 then 'price_has_no_effect'
-                when net_quantity > 0 and shortfall_usd <= 0
+                when net_quantity > 0 and shortfall_at_haircut_usd <= 0
                 then 'covered_without_asset'
-                when net_quantity < 0 and shortfall_usd >= 0
+                when net_quantity < 0 and shortfall_at_zero_usd >= 0
                 then 'below_at_any_price'
             end as reason
-        from terms
+        from floors
     ),
 
     liquidation_prices as (
@@ -76,9 +103,24 @@ with
             asset,
             threshold,
             threshold_pct,
-            if(
-                reason is null, cast(round(cast(shortfall_usd as bignumeric) / net_quantity, 9) as numeric), null
-            ) as trigger_price_usd,
+            case
+                when reason is not null
+                then null
+                -- Reached below the haircut, where the asset's own collateral counts as nothing already.
+                when net_quantity < 0 and shortfall_at_haircut_usd > 0
+                then cast(round(- shortfall_at_zero_usd / covered_debt_quantity, 9) as numeric)
+                else
+                    cast(
+                        round(
+                            (
+                                shortfall_usd
+                                + cast(price_haircut_usd * (collateral_quantity + covered_debt_quantity) as bignumeric)
+                            )
+                            / net_quantity,
+                            9
+                        ) as numeric
+                    )
+            end as trigger_price_usd,
             reason,
             price_usd,
             others_unpriced > 0 as has_unpriced_other,

@@ -121,13 +121,22 @@ def _rewrite_binary(node: exp.Expression, operation: str, types: NodeTypes) -> b
     if kind is not None:
         operands = [node.this, node.expression]
         bare = [operand.unnest() if isinstance(operand, exp.Paren) else operand for operand in operands]
-        _put(node, exp.Anonymous(this=function_name(operation, kind), expressions=[part.copy() for part in bare]))
+        name = function_name(operation, kind, Kind.NUMERIC if _becomes_numeric(node) else None)
+        _put(node, exp.Anonymous(this=name, expressions=[part.copy() for part in bare]))
         return True
     if isinstance(node, exp.Div | exp.SafeDivide) and types.has_unknown_operand(node):
         for key in ("this", "expression"):
             node.set(key, exp.Anonymous(this=UNKNOWN_OPERAND, expressions=[node.args[key].copy()]))
         return True
     return False
+
+
+def _becomes_numeric(node: exp.Expression) -> bool:
+    """Whether `node` stands directly in a CAST(... AS NUMERIC) without parameters."""
+    cast = node.parent
+    if type(cast) is not exp.Cast or cast.this is not node:
+        return False
+    return bool(cast.to.this == exp.DType.DECIMAL and not cast.to.expressions)
 
 
 def _rewrite_average(node: exp.Avg, types: NodeTypes) -> bool:

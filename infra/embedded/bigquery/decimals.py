@@ -85,37 +85,46 @@ _REFUSE_DECIMAL = f"""
 """
 
 
-def function_name(operation: str, kind: Kind) -> str:
-    """The function for `multiply`, `divide`, `safe_divide` or `integer_divide`."""
-    return f"ballast_{operation}_{kind.value}"
+def function_name(operation: str, kind: Kind, result: Kind | None = None) -> str:
+    """The function for `multiply`, `divide`, `safe_divide` or `integer_divide`; `result` where it differs."""
+    name = f"ballast_{operation}_{kind.value}"
+    return name if result in (None, kind) else f"{name}_to_{result}"
 
 
 def _register(connection: duckdb.DuckDBPyConnection, kind: Kind) -> None:
+    # A product cast to NUMERIC is rounded to it at once: DuckDB takes a microsecond to narrow one wide decimal.
+    results = (kind,) if kind is Kind.NUMERIC else (kind, Kind.NUMERIC)
     decimal = duckdb.sqltype(kind.duckdb_type)
     for operation, compute in _OPERATIONS.items():
-        connection.create_function(
-            function_name(operation, kind),
-            _exact(compute, kind),
-            [decimal, decimal],
-            decimal,
-            type=duckdb.func.ARROW,
-            null_handling=duckdb.func.FunctionNullHandling.SPECIAL
-            if operation == "safe_divide"
-            else duckdb.func.FunctionNullHandling.DEFAULT,
-        )
+        for result in results:
+            connection.create_function(
+                function_name(operation, kind, result),
+                _exact(compute, kind, result),
+                [decimal, decimal],
+                duckdb.sqltype(result.duckdb_type),
+                type=duckdb.func.ARROW,
+                # Said to have effects so that DuckDB computes it where it stands, once: else it copies the whole
+                # expression into each condition on the result.
+                side_effects=True,
+                null_handling=duckdb.func.FunctionNullHandling.SPECIAL
+                if operation == "safe_divide"
+                else duckdb.func.FunctionNullHandling.DEFAULT,
+            )
 
 
-def _exact(compute: Callable[[Any, Any, int], Any], kind: Kind) -> Callable[[pa.Array, pa.Array], pa.Array]:
+def _exact(
+    compute: Callable[[Any, Any, int], Any], kind: Kind, result: Kind
+) -> Callable[[pa.Array, pa.Array], pa.Array]:
     """A vectorised function over Arrow arrays: computes in 76 digits, and fails when the result does not fit.
 
     Arrow's product has precision p1 + p2 + 1 and its quotient 38 fraction digits with these input types, at
     most 76 in all; one operand is therefore held to 37 digits.
     """
     wide, narrow = pa.decimal256(PRECISION, kind.scale), pa.decimal256(PRECISION - 1, kind.scale)
-    result = pa.decimal128(PRECISION, kind.scale)
+    narrowed = pa.decimal128(PRECISION, result.scale)
 
     def run(left: pa.Array, right: pa.Array) -> pa.Array:
-        return compute(left.cast(wide), right.cast(narrow), kind.scale).cast(result)
+        return compute(left.cast(wide), right.cast(narrow), result.scale).cast(narrowed)
 
     return run
 

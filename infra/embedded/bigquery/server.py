@@ -25,6 +25,7 @@ from infra.embedded.bigquery import (
     errors,
     loads,
     materialized,
+    parameters,
     results,
     rows,
     snapshots,
@@ -88,6 +89,8 @@ def repair(config: ServerConfig, locks: StatementLocks) -> None:
     translations.leave_views_to_the_engine()
     translations.create_tables_with_columns_and_rows()
     translations.remember_translations()
+    translations.remember_table_names()
+    parameters.look_in_lists_early()
     statements.order_statements(locks)
     statements.report_failures_as_invalid_queries()
 

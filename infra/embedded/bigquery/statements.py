@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -90,8 +91,9 @@ def _shorten(error: DomainError) -> None:
         error.args = (error.message,)
 
 
+@functools.lru_cache(maxsize=256)
 def parse_statement(bq_sql: str) -> exp.Expression | None:
-    """The statement's syntax tree; None for a script and for what sqlglot does not know."""
+    """The statement's syntax tree, not to be changed; None for a script and for what sqlglot does not know."""
     try:
         trees = sqlglot.parse(bq_sql, read="bigquery")
     except (sqlglot.errors.SqlglotError, RecursionError):

@@ -11,7 +11,7 @@ from typing import Any
 
 import sqlglot
 from bqemulator.catalog.duckdb_repository import DuckDBCatalogRepository
-from bqemulator.sql import inner_query
+from bqemulator.sql import inner_query, table_rewriter
 from sqlglot import exp
 
 from infra.embedded.bigquery.parameters import current_parameter_types
@@ -105,6 +105,11 @@ def remember_translations(limit: int = 1_000) -> None:
         return translate_once
 
     replace_everywhere(inner_query, "rewrite_and_translate_statement", make)
+
+
+def remember_table_names(limit: int = 1_000) -> None:
+    """Put DuckDB's names of tables into a statement once; stock parses the whole statement for it at each run."""
+    replace_everywhere(table_rewriter, "rewrite_table_refs", functools.lru_cache(limit))
 
 
 def _noted(method: Callable[..., Any], is_table: bool, translations: Translations) -> Callable[..., Any]:

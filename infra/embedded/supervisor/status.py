@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from infra.embedded.ports import listens
@@ -78,6 +78,7 @@ def state_of(process: ProcessInfo, service: Service, context: ProbeContext) -> S
 
     Without probes a service counts as ready once it has run for as long as supervisord demands of a start.
     """
+    context = replace(context, uptime_s=process.uptime_s)
     is_live = process.state == "RUNNING" or (process.state == "STARTING" and bool(service.probes))
     if is_live and process.pid and is_ready(service.probes, context) and listens(process.pid, service.ports):
         return ServiceState.READY

@@ -24,8 +24,9 @@ PATIENCE_S = 60.0
 HEALTH_TABLE_SQL = """
 create or replace table risk.margin_health (
     account_id string, status string, health_pct numeric, collateral_usd numeric, borrow_usd numeric,
-    margin_call_threshold_pct numeric, liquidation_threshold_pct numeric, recovery_margin_pct numeric,
-    unpriced_assets string, has_borrow bool, price_ids string, is_simulated bool
+    margin_call_threshold_pct numeric, liquidation_threshold_pct numeric, early_warning_threshold_pct numeric,
+    recovery_margin_pct numeric, unpriced_assets string, unpriced_reason string, has_borrow bool, price_ids string,
+    is_simulated bool
 )
 """
 PRICES_TABLE_SQL = """
@@ -45,12 +46,13 @@ class Margin:
     publisher: Publisher
     clock: FixedClock
 
-    def set_health(self, *accounts: tuple[str, str, str | None]) -> None:
+    def set_health(self, *accounts: tuple[str, str, str | None], early_warning_pct: str | None = None) -> None:
         """Make these all accounts of the book: id, status, health in percent; 100 USD borrowed by each."""
+        early_warning = f"numeric {early_warning_pct!r}" if early_warning_pct else "null"
         rows = ", ".join(
             f"('{account}', '{status}', {f'numeric {health!r}' if health else 'null'}, numeric '120', "
-            f"numeric '{0 if status == 'no_debt' else 100}', numeric '30', numeric '15', numeric '2', "
-            f"null, {str(status != 'no_debt').lower()}, 'px_1,px_2', true)"
+            f"numeric '{0 if status == 'no_debt' else 100}', numeric '30', numeric '15', {early_warning}, numeric '2', "
+            f"null, null, {str(status != 'no_debt').lower()}, 'px_1,px_2', true)"
             for account, status, health in accounts
         )
         self.warehouse.query("delete from risk.margin_health where true")

@@ -195,3 +195,40 @@ def test_candidates__an_unpriced_account_that_owes_nothing_is_none(margin: Any) 
     margin.warehouse.query("update risk.margin_health set has_borrow = false where account_id = 'a'")
     [found] = candidates(margin.warehouse).candidates
     assert found.health.account_id == "b"
+
+
+def test_look__an_early_warning_comes_goes_and_gives_way_to_a_call(margin: Any) -> None:
+    told = []
+    for status, health, early_warning_pct in (
+        ("healthy", "70", "60"),
+        ("healthy", "59", "60"),
+        ("healthy", "61", "60"),
+        ("margin_call", "29", "60"),
+        ("healthy", "45", "60"),
+        ("healthy", "63", "60"),
+        ("healthy", "50", None),
+        ("healthy", "50", "60"),
+        ("healthy", "50", None),
+    ):
+        margin.set_health(("a", status, health), early_warning_pct=early_warning_pct)
+        margin.clock.advance(timedelta(seconds=1))
+        decisions = look(margin.warehouse, margin.publisher, margin.clock).decided
+        told.append([(str(event.severity), event.threshold_pct) for event in decisions])
+    sixty, thirty = Decimal(60), Decimal(30)
+    assert told == [
+        [],
+        [("early_warning", sixty)],
+        [],
+        [("margin_call", thirty)],
+        [("early_warning", thirty)],
+        [("recovered", sixty)],
+        [],
+        [("early_warning", sixty)],
+        [("recovered", thirty)],
+    ]
+
+
+def test_candidates__an_account_that_was_warned_is_none_until_something_changes(margin: Any) -> None:
+    margin.set_health(("a", "healthy", "59"), early_warning_pct="60")
+    look(margin.warehouse, margin.publisher, margin.clock)
+    assert candidates(margin.warehouse).candidates == []

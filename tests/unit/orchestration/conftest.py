@@ -52,8 +52,10 @@ def health_row(account_id: str, status: str = "margin_call", health_pct: str | N
         "borrow_usd": Decimal(100),
         "margin_call_threshold_pct": Decimal(30),
         "liquidation_threshold_pct": Decimal(15),
+        "early_warning_threshold_pct": None,
         "recovery_margin_pct": Decimal(2),
         "unpriced_assets": None,
+        "unpriced_reason": None,
         "has_borrow": True,
         "price_ids": "px_1,px_2",
         "is_simulated": True,
@@ -73,6 +75,7 @@ class Book:
     recorded: list[str] = field(default_factory=list)
     arrivals: list[dict[str, Any]] | Exception = field(default_factory=list)
     fails_to_append: Exception | None = None
+    found: list[dict[str, Any]] = field(default_factory=list)
 
     def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
         if "merge risk.margin_events" in sql:
@@ -90,10 +93,13 @@ class Book:
             if isinstance(self.arrivals, Exception):
                 raise self.arrivals
             return self.arrivals
-        assert "risk.margin_health as health" in sql
+        assert "from risk.margin_health" in sql
+        if "unnest(@account_ids)" in sql:
+            return self.found
         found = self.looks.pop(0) if self.looks else []
         if isinstance(found, Exception):
             raise found
+        self.found = found
         return found
 
     def append(
@@ -145,12 +151,37 @@ def platform(book: Book, topic: Topic) -> Any:
     """The platform resource, with the stand-ins for its clients."""
     from assets.platform import Platform
 
+    class Seen:
+        discarded = 0
+        beats: list[tuple[str, str | None]] = []
+
+    @dataclass
+    class Pulse:
+        name: str
+
+        def beat(self, detail: str | None = None, problem: str | None = None) -> None:
+            Seen.beats.append((self.name, problem))
+
     class Fake(Platform):
         def warehouse(self) -> Any:
             return book
 
         def publisher(self) -> Any:
             return topic
+
+        def heartbeat(self, name: str) -> Any:
+            return Pulse(name)
+
+        def discard_clients(self) -> None:
+            Seen.discarded += 1
+
+        @property
+        def discarded(self) -> int:
+            return Seen.discarded
+
+        @property
+        def beats(self) -> list[tuple[str, str | None]]:
+            return Seen.beats
 
     return Fake()
 

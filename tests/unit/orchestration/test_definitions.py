@@ -47,3 +47,17 @@ def test_policies__name_assets_that_exist(definitions: dg.Definitions) -> None:
 
     known = {spec.key for spec in definitions.resolve_all_asset_specs()}
     assert known >= DAILY_KEYS | INTRADAY_KEYS
+
+
+def test_jobs__intraday_compacts_and_feeds_the_last_24_hours(definitions: dg.Definitions) -> None:
+    built = definitions.resolve_job_def("risk_intraday_job").asset_layer.selected_asset_keys
+    assert {
+        dg.AssetKey(["intermediate", "int_settlements__events_deduped"]),
+        dg.AssetKey(["intermediate", "int_settlements__positions_compacted"]),
+        dg.AssetKey(["intermediate", "int_settlements__compactions"]),
+        dg.AssetKey(["intermediate", "int_market__prices_compacted"]),
+        dg.AssetKey(["risk", "portfolio_exposures"]),
+        dg.AssetKey(["risk", "recent_portfolio_exposures_mv"]),
+        dg.AssetKey(["risk", "recent_portfolio_exposures"]),
+        dg.AssetKey(["risk", "margin_health_history"]),
+    } <= built

@@ -10,10 +10,12 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from pydantic import SecretStr
 
 from alerting.events import parse_margin_event
 from infra.runtime.clock import FixedClock
 from infra.runtime.errors import NotReadyError
+from infra.runtime.settings import Settings
 from orchestration.sensors import margin
 from orchestration.sensors.margin import MarginCursor, Watch, margin_alert_sensor, read_cursor, watch_book
 
@@ -38,7 +40,7 @@ class Time:
         self.slept.append(seconds)
         self.at += seconds + self.each_look_s
 
-    def watch(self, looking_s: float = 4.0, pause_s: float = 0.25) -> Watch:
+    def watch(self, looking_s: float = 4.2, pause_s: float = 0.2) -> Watch:
         return Watch(looking_s, pause_s, self.monotonic, self.sleep)
 
 
@@ -47,14 +49,14 @@ def clock(now: datetime) -> FixedClock:
     return FixedClock(now)
 
 
-@pytest.mark.parametrize(("each_look_s", "looks"), [(0.0, 16), (0.75, 5), (10.0, 2)])
+@pytest.mark.parametrize(("each_look_s", "looks"), [(0.0, 21), (0.8, 5), (10.0, 2)])
 def test_watch__looks_until_the_time_is_over(
     book: Any, topic: Any, clock: FixedClock, each_look_s: float, looks: int
 ) -> None:
     time = Time(each_look_s)
     cursor, found = watch_book(MarginCursor(), book, topic, clock, time.watch())
     assert cursor.looks == looks
-    assert time.slept == [0.25] * (looks - 1)
+    assert time.slept == [0.2] * (looks - 1)
     assert found == []
 
 
@@ -167,23 +169,58 @@ def test_sensor__without_events_says_why_it_skips(tick: Any) -> None:
     assert tick().skip_reason.skip_message == "1 looks so far, 0 events; none in this tick"
 
 
-def test_sensor__reports_events_and_does_not_skip(tick: Any, book: Any, topic: Any, row: Row) -> None:
+def test_sensor__reports_events_and_keeps_its_clients(
+    tick: Any, book: Any, topic: Any, platform: Any, row: Row
+) -> None:
     book.looks = [[row("a")]]
     result = tick()
     assert result.skip_reason is None
     [told] = result.asset_events
     assert told.asset_key == dg.AssetKey(["risk", "margin_events"])
     assert len(topic.sent) == 1
-    assert topic.is_closed
+    assert (topic.is_closed, platform.discarded) == (False, 0)
 
 
-def test_sensor__an_error_stands_in_the_cursor_and_in_the_skip_reason(tick: Any, book: Any, topic: Any) -> None:
+def test_sensor__an_error_stands_in_the_cursor_and_in_the_skip_reason(tick: Any, book: Any, platform: Any) -> None:
     book.looks = [NotReadyError("BigQuery is away")]
     result = tick()
     assert json.loads(result.cursor)["last_error"] == "not_ready: BigQuery is away"
     assert result.skip_reason.skip_message == "not_ready: BigQuery is away"
-    assert topic.is_closed
+    assert platform.discarded == 1
     assert json.loads(tick(result.cursor).cursor)["last_error"] is None
+
+
+def test_sensor__an_error_that_is_not_ours_fails_the_tick_and_makes_clients_anew(
+    tick: Any, book: Any, platform: Any
+) -> None:
+    book.looks = [ZeroDivisionError("a fault")]
+    with pytest.raises(ZeroDivisionError):
+        tick()
+    assert platform.discarded == 1
+
+
+def test_sensor__shows_its_life_at_each_look_and_what_it_cannot_do(tick: Any, book: Any, platform: Any) -> None:
+    tick()
+    book.looks = [NotReadyError("BigQuery is away")]
+    tick()
+    assert platform.beats == [("margin_sensor", None), ("margin_sensor", "not_ready")]
+
+
+def test_clients__are_kept_until_they_are_discarded_or_the_settings_change() -> None:
+    from assets.platform import ProcessClients
+
+    settings = Settings(bigquery_endpoint="http://127.0.0.1:1", bigquery_token=SecretStr("t"))
+    clients = ProcessClients()
+    first, pulse = clients.warehouse(settings), clients.heartbeat(settings, "margin_sensor")
+    assert clients.warehouse(settings.model_copy()) is first
+    clients.discard()
+    second = clients.warehouse(settings)
+    assert second is not first
+    assert clients.heartbeat(settings, "margin_sensor") is pulse
+    moved = settings.model_copy(update={"bigquery_endpoint": "http://127.0.0.1:2"})
+    assert clients.warehouse(moved) is not second
+    assert clients.heartbeat(moved, "margin_sensor") is not pulse
+    clients.discard()
 
 
 def test_sensor__a_cursor_of_another_version_begins_anew(tick: Any) -> None:
