@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from urllib.parse import urlsplit
 
 import uvicorn
 
 from api.app import create_app
+from api.stream.policy import MAX_FRAME_BYTES
 from infra.runtime.errors import BallastError, SettingsError
 from infra.runtime.logs import configure_logs
 from infra.runtime.settings import load_settings
@@ -28,6 +30,8 @@ def main() -> None:
     try:
         settings = load_settings()
         configure_logs("api", settings.log_level)
+        # At DEBUG the server writes the headers of a WebSocket's handshake, in which a token may stand.
+        logging.getLogger("uvicorn.error").setLevel(max(logging.INFO, logging.getLogger().level))
         app, port = create_app(settings), port_of(settings.api_url)
     except BallastError as error:
         raise SystemExit(f"{error.code}: {error.message}") from None
@@ -40,6 +44,9 @@ def main() -> None:
         server_header=False,
         proxy_headers=False,
         timeout_graceful_shutdown=5,
+        ws_max_size=MAX_FRAME_BYTES,
+        ws_ping_interval=20,
+        ws_ping_timeout=20,
     )
 
 

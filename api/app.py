@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import Any
 
 from fastapi import FastAPI
@@ -11,6 +12,7 @@ from fastapi.routing import APIRoute
 from sqlalchemy import Engine
 from starlette.concurrency import run_in_threadpool
 
+from alerting.routes import accounts_router
 from alerting.routes import router as notifications_router
 from api.auth import BearerAuthentication, has_token
 from api.errors import add_error_handlers, documented
@@ -19,11 +21,17 @@ from api.health.service import ReadinessChecks, bigquery_probe, postgres_probe
 from api.middleware import BodyLimit, RequestContext, RequestTimeout
 from api.openapi import complete
 from api.risk.endpoints import router as risk_router
+from api.stream.endpoints import router as stream_router
+from api.stream.hub import Hub
+from api.stream.policy import StreamPolicy
 from assets.risk.queries import Reader
 from infra.runtime.bigquery import Warehouse
 from infra.runtime.clock import Clock, SystemClock
+from infra.runtime.heartbeats import read_heartbeats
 from infra.runtime.postgres import postgres_engine
 from infra.runtime.settings import Settings
+from ingest.prices.feeds import PINNED_FEEDS
+from ingest.routes import router as prices_router
 
 API_VERSION = "1.0.0"
 REQUEST_TIMEOUT_S = 20.0
@@ -58,6 +66,7 @@ def create_app(
     engine: Engine | None = None,
     clock: Clock | None = None,
     request_timeout_s: float = REQUEST_TIMEOUT_S,
+    stream_policy: StreamPolicy | None = None,
 ) -> FastAPI:
     """The application for these settings; it opens nothing before its lifespan begins.
 
@@ -71,12 +80,15 @@ def create_app(
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        lifespan=_lifespan(settings, warehouse, engine, clock or SystemClock()),
+        lifespan=_lifespan(settings, warehouse, engine, clock or SystemClock(), stream_policy or StreamPolicy()),
         generate_unique_id_function=_operation_id,
     )
     app.include_router(health_router)
     app.include_router(risk_router, responses=_PROTECTED_ERRORS)
     app.include_router(notifications_router, responses=_PROTECTED_ERRORS)
+    app.include_router(prices_router, responses=_PROTECTED_ERRORS)
+    app.include_router(accounts_router, responses=_PROTECTED_ERRORS)
+    app.include_router(stream_router)
     add_error_handlers(app)
     # The last added is the outermost.
     app.add_middleware(RequestTimeout, timeout_s=request_timeout_s)
@@ -90,7 +102,9 @@ def _operation_id(route: APIRoute) -> str:
     return route.name
 
 
-def _lifespan(settings: Settings, warehouse: Reader | None, engine: Engine | None, clock: Clock) -> Lifespan:
+def _lifespan(
+    settings: Settings, warehouse: Reader | None, engine: Engine | None, clock: Clock, policy: StreamPolicy
+) -> Lifespan:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
@@ -103,11 +117,18 @@ def _lifespan(settings: Settings, warehouse: Reader | None, engine: Engine | Non
                 database = postgres_engine(settings, application_name="ballast-api")
                 stack.callback(database.dispose)
             probes = {"bigquery": bigquery_probe(reader), "postgres": postgres_probe(database)}
-            checks = ReadinessChecks(probes, has_token(settings.api_token), clock)
+            beats = partial(read_heartbeats, database)
+            checks = ReadinessChecks(probes, has_token(settings.api_token), clock, beats=beats)
             stack.callback(checks.close)
+            hub = Hub(reader, clock, policy, settings.api_token)
+            hub.start()
+            stack.push_async_callback(hub.close)
+            app.state.hub = hub
             app.state.reader = reader
             app.state.postgres_engine = database
             app.state.readiness = checks
+            app.state.clock = clock
+            app.state.price_feeds = settings.price_feeds or PINNED_FEEDS
             yield
 
     return lifespan

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 
@@ -11,6 +12,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from api.errors import ApiError, TokenInvalidError, TokenMissingError, TokenNotConfiguredError, error_response
 
 OPEN_PATHS = frozenset({"/healthz", "/readyz"})
+# A browser's WebSocket sends no headers of its own, so that it offers the token as a second subprotocol.
+SUBPROTOCOL = "ballast.v1"
+BEARER_SUBPROTOCOL = "bearer."
 
 
 class BearerAuthentication:
@@ -29,12 +33,14 @@ class BearerAuthentication:
         if scope["type"] not in ("http", "websocket") or scope["path"] in OPEN_PATHS:
             await self._app(scope, receive, send)
             return
+        if scope["type"] == "websocket":
+            # The server logs a handshake with its query, where somebody may have put a token; nothing here reads it.
+            scope["query_string"] = b""
         refusal = self._refusal(scope)
         if refusal is None:
             await self._app(scope, receive, send)
         elif scope["type"] == "websocket":
-            # Closing before the handshake makes the server answer 403.
-            await send({"type": "websocket.close", "code": 1008, "reason": refusal.code})
+            await refuse_handshake(scope, receive, send, refusal)
         else:
             await error_response(scope, refusal)(scope, receive, send)
 
@@ -43,8 +49,8 @@ class BearerAuthentication:
             return TokenNotConfiguredError(
                 "The API has no token, so it refuses every request. Set BALLAST_API_TOKEN and start it again."
             )
-        headers = [value for name, value in scope["headers"] if name == b"authorization"]
-        given = _bearer(headers[0]) if len(headers) == 1 else None
+        offered = _offered(scope)
+        given = offered[0] if len(offered) == 1 else None
         if given is None:
             return TokenMissingError("Send exactly one header 'Authorization: Bearer <token>'.")
         if not hmac.compare_digest(_digest(given), self._expected):
@@ -52,9 +58,28 @@ class BearerAuthentication:
         return None
 
 
+async def refuse_handshake(scope: Scope, receive: Receive, send: Send, refusal: ApiError) -> None:
+    """Answer a WebSocket's handshake with an HTTP error; 403 without words where the server knows no other refusal."""
+    if "websocket.http.response" not in scope.get("extensions", {}):
+        await send({"type": "websocket.close", "code": 1008, "reason": refusal.code})
+        return
+    await error_response(scope, refusal)(scope, receive, send)
+    # uvicorn logs a fault unless the connection has ended before the application returns.
+    await asyncio.sleep(0)
+
+
 def has_token(token: SecretStr | None) -> bool:
     """Whether a token is configured; a blank one is none."""
     return token is not None and bool(token.get_secret_value().strip())
+
+
+def _offered(scope: Scope) -> list[bytes | None]:
+    """The tokens that the request carries; None for a header that is no bearer."""
+    found = [_bearer(value) for name, value in scope["headers"] if name == b"authorization"]
+    if scope["type"] == "websocket":
+        offered = [each for each in scope.get("subprotocols", ()) if each.startswith(BEARER_SUBPROTOCOL)]
+        found += [each.removeprefix(BEARER_SUBPROTOCOL).encode("latin-1") for each in offered]
+    return found
 
 
 def _digest(token: bytes) -> bytes:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Annotated, cast
 
 from fastapi import Depends, Request
+from starlette.requests import HTTPConnection
 
 from api.health.service import ReadinessChecks
+from api.stream.hub import Hub
 from assets.risk.queries import Reader
 from infra.runtime.errors import NotReadyError
 
@@ -21,7 +23,12 @@ async def get_readiness(request: Request) -> ReadinessChecks:
     return cast(ReadinessChecks, _of_state(request, "readiness"))
 
 
-def _of_state(request: Request, name: str) -> object:
+async def get_hub(connection: HTTPConnection) -> Hub:
+    """What the streams share."""
+    return cast(Hub, _of_state(connection, "hub"))
+
+
+def _of_state(request: HTTPConnection, name: str) -> object:
     found: object = getattr(request.app.state, name, None)
     if found is None:
         raise NotReadyError(f"The API has no {name} yet; run it with its lifespan, as uvicorn does.")

@@ -17,9 +17,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import Scope
 
-from alerting.errors import NotificationNotFoundError
+from alerting.errors import NotificationNotFoundError, ThresholdsInvalidError
 from infra.runtime.errors import AppendError, BallastError, NotReadyError, WarehouseError
 from infra.runtime.logs import get_logger
+from ingest.errors import AssetUnknownError, FeedTableError
 
 REQUEST_ID_KEY = "ballast.request_id"
 MAX_VALIDATION_REASONS = 5
@@ -78,6 +79,18 @@ class MartsNotBuiltError(ApiError):
     code = "marts_not_built"
 
 
+class StreamOriginError(ApiError):
+    """A page of another host wants to open the stream."""
+
+    code = "origin_refused"
+
+
+class StreamsFullError(ApiError):
+    """As many streams are open as the API serves."""
+
+    code = "streams_full"
+
+
 class RequestTimeoutError(ApiError):
     """The answer took longer than a request may last."""
 
@@ -105,7 +118,14 @@ RULES: Mapping[str, Rule] = {
     TokenNotConfiguredError.code: Rule(503),
     AccountUnknownError.code: Rule(404),
     NotificationNotFoundError.code: Rule(404),
+    AssetUnknownError.code: Rule(404),
+    FeedTableError.code: Rule(
+        503,
+        "The feed table cannot be used; the API's log tells why. Mend the file of BALLAST_PRICE_FEEDS.",
+        _RETRY_LATER,
+    ),
     CursorInvalidError.code: Rule(422),
+    ThresholdsInvalidError.code: Rule(422),
     MartsNotBuiltError.code: Rule(
         503, "A mart that this read needs is not built yet; try again when the first build has ended.", _RETRY_LATER
     ),
@@ -114,6 +134,8 @@ RULES: Mapping[str, Rule] = {
     ),
     WarehouseError.code: Rule(502, "The warehouse refused a read; look up the request id in the API's log."),
     AppendError.code: Rule(502, "The warehouse refused rows; look up the request id in the API's log."),
+    StreamOriginError.code: Rule(403),
+    StreamsFullError.code: Rule(503, headers=_RETRY_SOON),
     RequestTimeoutError.code: Rule(504, headers=_RETRY_SOON),
     InternalError.code: Rule(500, "The API failed; look up the request id in its log."),
     "request_invalid": Rule(422),

@@ -21,7 +21,7 @@ async def liveness() -> Liveness:
 
 @router.get("/readyz", responses={503: {"model": Readiness, "description": "A part is down."}})
 async def readiness(response: Response, checks: Annotated[ReadinessChecks, Depends(get_readiness)]) -> Readiness:
-    """Whether the API can serve: token, BigQuery and PostgreSQL, checked now."""
+    """Whether the API can serve: token, BigQuery and PostgreSQL, checked now. Workers are told beside."""
     found = await checks.check()
     if found.status != "ready":
         response.status_code = 503

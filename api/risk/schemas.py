@@ -54,7 +54,11 @@ class PositionView(View):
     side: Side
     quantity: ExactDecimal = Field(description="settled units; below zero where an event may be missing")
     price_usd: Usd | None = Field(description="last price of one unit in USD; null where there never was one")
-    exposure_usd: Usd | None = Field(description="quantity times price_usd; null without a price")
+    valuation_price_usd: Usd | None = Field(
+        description="price that the position is valued at: price_usd, less (collateral) or plus (debt) a multiple of "
+        "its confidence where the installation asks for it; null without a price"
+    )
+    exposure_usd: Usd | None = Field(description="quantity times valuation_price_usd; null without a price")
     price_id: str | None = Field(description="the price used")
     price_status: PriceStatus
     price_observed_at: UtcTime | None = Field(description="time of the price's oldest input (UTC)")
@@ -86,6 +90,7 @@ class ThresholdsView(View):
 
     margin_call_pct: ExactDecimal = Field(description="a margin call is due below this")
     liquidation_pct: ExactDecimal = Field(description="collateral is sold below this")
+    early_warning_pct: ExactDecimal | None = Field(description="a warning is given below this; null for none")
     recovery_margin_pct: ExactDecimal = Field(description="points above a threshold that end an episode")
 
 
@@ -101,7 +106,9 @@ class HealthView(View):
     borrow_usd: Usd = Field(description="in USD; leaves out assets that never had a price")
     thresholds: ThresholdsView
     unpriced_assets: list[str] = Field(description="assets whose price is missing or stale; amounts rest on old prices")
+    unpriced_reason: str | None = Field(description="why the status is unpriced, in words; else null")
     has_degraded_price: bool = Field(description="whether a price of degraded quality was used")
+    is_confidence_unknown: bool = Field(description="whether valuation asks for a confidence that a price lacks")
     has_negative_position: bool = Field(description="whether a position is below zero; an event may be missing")
     price_ids: list[str] = Field(description="prices used")
     oldest_price_at: UtcTime | None = Field(description="time of the oldest price used (UTC)")

@@ -44,7 +44,7 @@ def totals(positions: Sequence[schemas.PositionView]) -> schemas.ExposureTotals:
 
 def margin_health(reader: Reader, account_id: str) -> schemas.MarginHealthView:
     """Health and trigger prices of one account; `AccountUnknownError` if it never had a position."""
-    health = _health_view(_require_account(reader, account_id))
+    health = health_view(_require_account(reader, account_id))
     found = queries.liquidation_prices(reader, [account_id])
     return schemas.MarginHealthView(
         **dict(health), liquidation_prices=[schemas.LiquidationPriceView.model_validate(row) for row in found]
@@ -59,7 +59,7 @@ def portfolios(reader: Reader, limit: int, cursor: str | None) -> schemas.Portfo
     page = rows[:limit]
     has_more = len(rows) > limit
     return schemas.PortfolioPage(
-        portfolios=[_health_view(row) for row in page],
+        portfolios=[health_view(row) for row in page],
         next_cursor=repository.cursor_behind(page[-1]).encode() if has_more else None,
     )
 
@@ -103,7 +103,8 @@ def _sum_usd(positions: Sequence[schemas.PositionView], side: schemas.Side) -> D
     return sum(known, Decimal(0)) if len(known) == len(amounts) else None
 
 
-def _health_view(row: queries.MarginHealth) -> schemas.HealthView:
+def health_view(row: queries.MarginHealth) -> schemas.HealthView:
+    """The response for one account of the mart."""
     return schemas.HealthView(
         account_id=row.account_id,
         status=schemas.HealthStatus(row.status),
@@ -113,10 +114,13 @@ def _health_view(row: queries.MarginHealth) -> schemas.HealthView:
         thresholds=schemas.ThresholdsView(
             margin_call_pct=row.margin_call_threshold_pct,
             liquidation_pct=row.liquidation_threshold_pct,
+            early_warning_pct=row.early_warning_threshold_pct,
             recovery_margin_pct=row.recovery_margin_pct,
         ),
         unpriced_assets=listed(row.unpriced_assets),
+        unpriced_reason=row.unpriced_reason,
         has_degraded_price=row.has_degraded_price,
+        is_confidence_unknown=row.is_confidence_unknown,
         has_negative_position=row.has_negative_position,
         price_ids=listed(row.price_ids),
         oldest_price_at=row.oldest_price_at,

@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 import pytest
 
-from infra.runtime.settings import PROJECT_ROOT
+from infra.runtime.settings import PROJECT_ROOT, Settings
 
 START_LIMIT_S = 60
 STOP_LIMIT_S = 30
@@ -62,3 +62,13 @@ def _await_life(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
 def serving() -> Callable[..., Any]:
     """A context manager that runs the API with a state folder and extra variables; it gives the process and its URL."""
     return _serving
+
+
+@pytest.fixture(scope="session")
+def live_api(built_warehouse: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
+    """Address and token of an API process on the built marts."""
+    settings = built_warehouse
+    token = settings.api_token.get_secret_value() if settings.api_token else "a-token-of-the-tests"
+    log = tmp_path_factory.mktemp("api") / "api.log"
+    with _serving(settings.state_dir, {"BALLAST_API_TOKEN": token}, log) as (_, url):
+        yield url, token

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
@@ -17,18 +17,10 @@ pytestmark = [pytest.mark.embedded, pytest.mark.xdist_group("built_warehouse")]
 
 
 @pytest.fixture(scope="module")
-def client(
-    built_warehouse: Settings, serving: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[httpx.Client]:
+def client(live_api: tuple[str, str]) -> Iterator[httpx.Client]:
     """A client of an API process on the built marts."""
-    settings = built_warehouse
-    token = settings.api_token.get_secret_value() if settings.api_token else "a-token-of-the-tests"
-    variables = {"BALLAST_API_TOKEN": token}
-    log = tmp_path_factory.mktemp("api") / "api.log"
-    with (
-        serving(settings.state_dir, variables, log) as (_, url),
-        httpx.Client(base_url=url, headers={"Authorization": f"Bearer {token}"}, timeout=60) as made,
-    ):
+    url, token = live_api
+    with httpx.Client(base_url=url, headers={"Authorization": f"Bearer {token}"}, timeout=60) as made:
         yield made
 
 

@@ -17,6 +17,7 @@ from pydantic import SecretStr
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.pool import StaticPool
 
+from alerting.margin.thresholds import DEFAULT_THRESHOLDS_SQL
 from alerting.tables import notifications
 from api.app import create_app
 from api.risk.repository import HEALTH_PAGE_SQL
@@ -36,10 +37,13 @@ HEALTH: dict[str, Any] = {
     "borrow_usd": Decimal("50000"),
     "margin_call_threshold_pct": Decimal("30"),
     "liquidation_threshold_pct": Decimal("15"),
+    "early_warning_threshold_pct": None,
     "recovery_margin_pct": Decimal("2"),
     "unpriced_assets": None,
+    "unpriced_reason": None,
     "has_borrow": True,
     "has_degraded_price": False,
+    "is_confidence_unknown": False,
     "has_negative_position": False,
     "price_ids": "price-1,price-2",
     "oldest_price_at": NOW,
@@ -49,12 +53,19 @@ HEALTH: dict[str, Any] = {
     "is_simulated": True,
     "measured_at": NOW,
 }
+THRESHOLDS: dict[str, Any] = {
+    "margin_call_pct": Decimal("30"),
+    "liquidation_pct": Decimal("15"),
+    "early_warning_pct": None,
+    "recovery_margin_pct": Decimal("2"),
+}
 POSITION: dict[str, Any] = {
     "account_id": ACCOUNT,
     "asset": "BTC",
     "side": "collateral",
     "quantity": Decimal("1.000000000000000001"),
     "price_usd": Decimal("80000"),
+    "valuation_price_usd": Decimal("80000"),
     "exposure_usd": Decimal("80000"),
     "price_id": "price-1",
     "price_status": "ok",
@@ -67,6 +78,7 @@ DEBT = POSITION | {
     "side": "borrow",
     "quantity": Decimal("50000"),
     "price_usd": Decimal("1"),
+    "valuation_price_usd": Decimal("1"),
     "exposure_usd": Decimal("50000"),
     "price_id": "price-2",
 }
@@ -178,6 +190,7 @@ def reader(rows: Rows) -> FakeReader:
             queries.BOOK_SUMMARY_SQL: [rows.book],
             queries.BOOK_VAR_SQL: [rows.value_at_risk],
             HEALTH_PAGE_SQL: [rows.health],
+            DEFAULT_THRESHOLDS_SQL: [THRESHOLDS],
             "select 1 as one": [{"one": 1}],
         }
     )

@@ -15,9 +15,10 @@ from pydantic import SecretStr
 from sqlalchemy import create_engine
 
 from api.health.schemas import PartState, PartView
-from api.health.service import ReadinessChecks
+from api.health.service import ReadinessChecks, workers_of
 from infra.runtime.clock import FixedClock
 from infra.runtime.errors import NotReadyError, WarehouseError
+from infra.runtime.heartbeats import Beat
 from infra.runtime.settings import Settings
 
 SECRET = "postgresql://ballast:hunter2@db.internal/ballast"
@@ -35,6 +36,15 @@ def test_readyz__is_ready_if_every_part_is_up(client: httpx.Client) -> None:
     assert response.json() == {
         "status": "ready",
         "parts": {"authentication": up, "bigquery": up, "postgres": up},
+        # The database of these tests holds no heartbeats.
+        "workers": {
+            "margin_sensor": {
+                "state": "unknown",
+                "reason": "heartbeats_unreadable",
+                "beat_at": None,
+                "age_seconds": None,
+            }
+        },
         "checked_at": "2026-01-31T12:00:00Z",
     }
 
@@ -107,3 +117,43 @@ def test_readiness__of_a_part_that_hangs_is_down_and_joined_by_the_next_check(no
     found = anyio.run(check_until_up)
     assert found[:3] == [PartView(state=PartState.DOWN, reason="timeout")] * 3
     assert found[-1] == PartView(state=PartState.UP, reason=None)
+
+
+def test_workers__sensor_that_never_beat_is_unknown() -> None:
+    found = workers_of({})
+    assert {name: (each.state, each.reason) for name, each in found.items()} == {
+        "margin_sensor": ("unknown", "never_beat")
+    }
+
+
+@pytest.mark.parametrize(
+    ("age_s", "problem", "state", "reason"),
+    [
+        (10.0, None, "up", None),
+        (10.1, None, "down", "heartbeat_old"),
+        (0.2, "not_ready", "down", "not_ready"),
+        (99.0, "not_ready", "down", "heartbeat_old"),
+    ],
+)
+def test_workers__sensor_is_up_while_it_ticks_and_can_judge(
+    now: datetime, age_s: float, problem: str | None, state: str, reason: str | None
+) -> None:
+    found = workers_of({"margin_sensor": Beat("margin_sensor", now, age_s, problem=problem)})["margin_sensor"]
+    assert (found.state, found.reason, found.beat_at, found.age_seconds) == (state, reason, now, age_s)
+
+
+def test_workers__processes_that_nobody_knows_are_not_told(now: datetime) -> None:
+    found = workers_of({name: Beat(name, now, 20.0) for name in ("runner", "consumer", "stranger")})
+    assert {name: each.state for name, each in found.items()} == {
+        "consumer": "down",
+        "margin_sensor": "unknown",
+        "runner": "up",
+    }
+
+
+def test_readiness__tells_of_workers_and_serves_without_them(now: datetime) -> None:
+    beats = {"margin_sensor": Beat("margin_sensor", now, 60.0)}
+    checks = ReadinessChecks({}, True, FixedClock(now), beats=lambda: beats)
+    found = anyio.run(checks.check)
+    checks.close()
+    assert (found.status, found.workers["margin_sensor"].state) == ("ready", "down")

@@ -10,6 +10,7 @@ import httpx
 import pytest
 from google.api_core.exceptions import NotFound
 
+from alerting.margin.thresholds import OWN_THRESHOLDS_SQL
 from api.errors import CursorInvalidError
 from api.risk.repository import HEALTH_PAGE_SQL, PageCursor
 from assets.risk import queries
@@ -23,6 +24,7 @@ def test_exposure__gives_each_position_with_price_status_and_age(client: httpx.C
         "side": "collateral",
         "quantity": "1.000000000000000001",
         "price_usd": "80000",
+        "valuation_price_usd": "80000",
         "exposure_usd": "80000",
         "price_id": "price-1",
         "price_status": "ok",
@@ -105,7 +107,12 @@ def test_margin_health__gives_amounts_thresholds_and_trigger_prices(
     assert body["status"] == "healthy"
     assert body["health_pct"] == "60.000000001"
     assert body["collateral_usd"] == "80000.000000001"
-    assert body["thresholds"] == {"margin_call_pct": "30", "liquidation_pct": "15", "recovery_margin_pct": "2"}
+    assert body["thresholds"] == {
+        "margin_call_pct": "30",
+        "liquidation_pct": "15",
+        "early_warning_pct": None,
+        "recovery_margin_pct": "2",
+    }
     assert body["price_ids"] == ["price-1", "price-2"]
     assert body["oldest_price_age_seconds"] == 12
     assert body["is_simulated"] is True
@@ -267,3 +274,59 @@ def test_notifications__are_mounted(client: httpx.Client) -> None:
     response = client.get("/v1/notifications/none")
     assert response.status_code == 404
     assert response.json()["error"]["code"] == "notification_not_found"
+
+
+@pytest.fixture
+def terms(reader: Any) -> list[dict[str, Any]]:
+    """The rows that are appended to the account's thresholds."""
+    appended: list[dict[str, Any]] = []
+    reader.answers[OWN_THRESHOLDS_SQL] = lambda: appended[-1:]
+    reader.append = lambda table_id, rows, row_ids: appended.extend(rows)
+    return appended
+
+
+def test_thresholds__are_put_once_and_read_back(client: httpx.Client, terms: list[dict[str, Any]]) -> None:
+    address = "/v1/accounts/acct-00001/thresholds"
+    assert client.get(address).json()["set_at"] is None
+    change = {"margin_call_pct": "45.5", "early_warning_pct": "60", "set_by": "ann", "reason": "volatile book"}
+    put = client.put(address, json=change)
+    assert put.status_code == 200, put.text
+    assert client.put(address, json=change).json() == put.json() == client.get(address).json()
+    assert len(terms) == 1
+    assert put.json()["own"] == {
+        "margin_call_pct": "45.5",
+        "liquidation_pct": None,
+        "early_warning_pct": "60",
+        "recovery_margin_pct": None,
+    }
+    assert put.json()["effective"]["liquidation_pct"] == "15"
+    assert put.json()["set_by"] == "ann"
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ({"margin_call_pct": "15"}, "thresholds_invalid"),
+        ({"recovery_margin_pct": "-1"}, "thresholds_invalid"),
+        ({"margin_call_pct": "NaN"}, "request_invalid"),
+        ({"margin_call": "40"}, "request_invalid"),
+        ({"set_by": ""}, "request_invalid"),
+    ],
+)
+def test_thresholds__that_cannot_hold_are_refused(
+    client: httpx.Client, terms: list[dict[str, Any]], change: dict[str, str], code: str
+) -> None:
+    body = {"set_by": "ann", "reason": "why"} | change
+    response = client.put("/v1/accounts/acct-00001/thresholds", json=body)
+    assert (response.status_code, response.json()["error"]["code"]) == (422, code)
+    assert terms == []
+
+
+def test_thresholds__of_an_unknown_account_are_404(
+    client: httpx.Client, reader: Any, terms: list[dict[str, Any]]
+) -> None:
+    reader.answers[queries.MARGIN_HEALTH_SQL] = []
+    address = "/v1/accounts/nobody/thresholds"
+    for response in (client.get(address), client.put(address, json={"set_by": "ann", "reason": "why"})):
+        assert (response.status_code, response.json()["error"]["code"]) == (404, "account_unknown")
+    assert terms == []
