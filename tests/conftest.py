@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import re
+import sys
+import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -26,14 +28,15 @@ from infra.runtime.bigquery import Appended, Warehouse
 from infra.runtime.clock import FixedClock, SystemClock
 from infra.runtime.pubsub import Ack, Received
 from infra.runtime.settings import Settings
-from ingest import tables, topics
 from ingest.closes import load_price_set
-from ingest.consumer import RawWriter, price_row, settlement_row
+from ingest.consumer import prices_writer, settlements_writer
 from ingest.market import collect_book, collect_closes
 from ingest.messages import SIMULATED, PriceMessage, PriceSource, SettlementEvent, price_id
 
 BOOK_ACCOUNTS = 40
+SAFE_RECURSION = 1_000
 ALL_MODELS = ("package:ballast",)
+REPUBLISH_S = 60.0
 
 _GROUP = re.compile(r"""xdist_group\(\s*(?:name=)?["'](\w+)["']""")
 
@@ -57,6 +60,11 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
             return found.group(1) if found else nodeid
 
     return GroupScheduling(config, log)
+
+
+def pytest_collection_finish() -> None:
+    """Undo what py_ecc does when web3 loads it: so deep a recursion that nested JSON overflows the stack."""
+    sys.setrecursionlimit(min(sys.getrecursionlimit(), SAFE_RECURSION))
 
 
 @cache
@@ -135,19 +143,7 @@ def _deliver(
     settings: Settings, prices: bool, messages: Sequence[PriceMessage | SettlementEvent], at: datetime
 ) -> None:
     warehouse, clock = _EveryDelivery(Warehouse(settings)), FixedClock(at)
-    writer: Any = (
-        RawWriter(topics.PRICES, tables.MARKET_PRICES, PriceMessage, "price_id", price_row, warehouse, clock)
-        if prices
-        else RawWriter(
-            topics.SETTLEMENTS,
-            tables.SETTLEMENT_EVENTS,
-            SettlementEvent,
-            "event_id",
-            settlement_row,
-            warehouse,
-            clock,
-        )
-    )
+    writer: Any = prices_writer(warehouse, clock) if prices else settlements_writer(warehouse, clock)
     batch = [Received(m.to_json(), {}, f"m{at.timestamp():.6f}-{i}", at, "") for i, m in enumerate(messages)]
     outcomes = writer(batch)
     assert all(isinstance(outcome, Ack) for outcome in outcomes), outcomes
@@ -187,16 +183,28 @@ def built_warehouse(
     dbt_build: DbtBuild,
     deliver_events: Callable[..., None],
     deliver_prices: Callable[..., None],
-) -> Settings:
+) -> Iterator[Settings]:
     """The session's servers with simulated closes, a book of forty accounts, fresh prices and every model built once.
 
-    Shared by many tests: read it, and leave accounts and closes as they are.
+    Prices are published again each minute, as the oracle does: after five of silence they would be stale. Shared by
+    many tests: read it, and leave accounts and closes as they are.
     """
     settings, clock = ground.model_copy(update={"book_accounts": BOOK_ACCOUNTS}), SystemClock()
     provision(settings)
     found = collect_closes(settings, clock)
     load_price_set(Warehouse(settings), found, clock)
     deliver_events(settings, collect_book(settings, found), clock.now() - timedelta(seconds=1))
-    deliver_prices(settings, {asset: close.close_usd for asset, close in found.last_closes().items()}, clock.now())
+    prices_usd = {asset: close.close_usd for asset, close in found.last_closes().items()}
+    deliver_prices(settings, prices_usd, clock.now())
     dbt_build(settings, ALL_MODELS)
-    return settings
+    ended = threading.Event()
+
+    def republish() -> None:
+        while not ended.wait(REPUBLISH_S):
+            deliver_prices(settings, prices_usd, clock.now())
+
+    thread = threading.Thread(target=republish, name="prices")
+    thread.start()
+    yield settings
+    ended.set()
+    thread.join()
