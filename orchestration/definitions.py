@@ -16,7 +16,10 @@ from orchestration.schedules import risk_daily_schedule, risk_intraday_schedule
 from orchestration.sensors.arrivals import raw_arrivals_sensor
 from orchestration.sensors.margin import margin_alert_sensor
 
-MARGIN_TABLES = (
+# Tables that processes outside Dagster write.
+WRITTEN_OUTSIDE = (
+    dg.AssetSpec(["raw", "price_ticks"], group_name="raw", kinds={"bigquery"}),
+    dg.AssetSpec(["raw", "oracle_sources"], group_name="raw", kinds={"bigquery"}),
     dg.AssetSpec(["raw", "account_thresholds"], group_name="raw", kinds={"bigquery"}),
     dg.AssetSpec(["risk", "margin_events"], group_name="risk", deps=[["risk", "margin_health"]], kinds={"bigquery"}),
     dg.AssetSpec(
@@ -37,7 +40,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
                 settlement_events,
                 intraday,
                 daily,
-                *MARGIN_TABLES,
+                *WRITTEN_OUTSIDE,
             ],
             asset_checks=[daily_closes_expectations, market_prices_expectations, settlement_events_expectations],
             jobs=[risk_intraday_job, risk_daily_job],

@@ -45,7 +45,7 @@ DbtBuild = Callable[[Settings, Sequence[str]], Any]
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Group tests by the `xdist_group` in their file's `pytestmark`.
+    """Group tests by the `xdist_group` in their file's `pytestmark`, else by file: its servers start once.
 
     xdist passes groups to its scheduler inside node ids, which pytest 9.2 no longer lets it change:
     https://github.com/pytest-dev/pytest-xdist/issues/1386
@@ -56,8 +56,9 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
     class GroupScheduling(LoadScopeScheduling):  # type: ignore[misc]
         def _split_scope(self, nodeid: str) -> str:
-            found = _GROUP.search(_text(config.rootpath / nodeid.split("::", 1)[0]))
-            return found.group(1) if found else nodeid
+            file = nodeid.split("::", 1)[0]
+            found = _GROUP.search(_text(config.rootpath / file))
+            return found.group(1) if found else file
 
     return GroupScheduling(config, log)
 

@@ -6,7 +6,7 @@ The bound of each read must be a constant of the statement, for BigQuery prunes 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -31,8 +31,15 @@ GROWING = {
 UNFILTERED = {"stg_market__prices", "stg_settlements__events"}
 
 
-def live_views(manifest: dict[str, Any]) -> dict[str, str]:
+@pytest.fixture(scope="module")
+def live_views(built_warehouse: Settings, without_warnings: Callable[[], Any]) -> dict[str, str]:
     """Compiled SQL of the live views and of every view below them, by name."""
+    with without_warnings():
+        from assets.dbt_build import invoke
+
+        # A manifest holds the compiled SQL of the last command's models only.
+        invoke(built_warehouse, ["compile", "--quiet", "--select", *(f"+{name}" for name in LIVE)])
+    manifest = json.loads((built_warehouse.dbt_target_dir / "manifest.json").read_text())
     found: dict[str, str] = {}
     waiting = [f"model.ballast.{name}" for name in LIVE]
     while waiting:
@@ -68,19 +75,17 @@ def is_bounded(name: str, where: exp.Expression | None) -> bool:
     )
 
 
-def test_live_views__read_each_growing_table_from_a_constant_day_on(built_warehouse: Settings) -> None:
-    manifest = json.loads((built_warehouse.dbt_target_dir / "manifest.json").read_text())
-    views = live_views(manifest)
-    assert {"int_settlements__events_since", "int_market__latest_prices", *UNFILTERED} <= views.keys()
+def test_live_views__read_each_growing_table_from_a_constant_day_on(live_views: dict[str, str]) -> None:
+    assert {"int_settlements__events_since", "int_market__latest_prices", *UNFILTERED} <= live_views.keys()
     unbounded = [
         f"{view} reads {name}"
-        for view, sql in views.items()
+        for view, sql in live_views.items()
         if view not in UNFILTERED
         for name, where in growing_reads(sql)
         if not is_bounded(name, where)
     ]
     assert unbounded == []
-    bounded = {name for view, sql in views.items() if view not in UNFILTERED for name, _ in growing_reads(sql)}
+    bounded = {name for view, sql in live_views.items() if view not in UNFILTERED for name, _ in growing_reads(sql)}
     assert bounded == {
         "staging.stg_market__prices",
         "staging.stg_settlements__events",
@@ -89,9 +94,8 @@ def test_live_views__read_each_growing_table_from_a_constant_day_on(built_wareho
     }
 
 
-def test_live_views__that_hand_rows_on_keep_the_partition_column_as_it_is(built_warehouse: Settings) -> None:
-    manifest = json.loads((built_warehouse.dbt_target_dir / "manifest.json").read_text())
-    for name, sql in live_views(manifest).items():
+def test_live_views__that_hand_rows_on_keep_the_partition_column_as_it_is(live_views: dict[str, str]) -> None:
+    for name, sql in live_views.items():
         if name in UNFILTERED:
             statement = sqlglot.parse_one(sql, read="bigquery")
             assert statement.find(exp.Group, exp.Window, exp.Join, exp.Distinct, exp.Limit) is None, name

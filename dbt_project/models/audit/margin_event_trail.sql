@@ -11,6 +11,12 @@ with
         qualify row_number() over (partition by price_id order by ingested_at, message_id) = 1
     ),
 
+    readings as (
+        select *
+        from {{ ref("stg_market__price_ticks") }}
+        qualify row_number() over (partition by input_id order by ingested_at, message_id) = 1
+    ),
+
     settlements as (
         select *
         from {{ ref("stg_settlements__events") }}
@@ -40,6 +46,25 @@ with
         inner join prices on price_ids.price_id = prices.price_id
     ),
 
+    reading_evidence as (
+        select
+            price_ids.margin_event_id,
+            'reading' as evidence_kind,
+            readings.input_id as evidence_id,
+            readings.asset,
+            if(
+                readings.is_used, 'used', concat('not used: ', coalesce(readings.exclusion_code, 'unknown'))
+            ) as movement,
+            cast(null as bignumeric) as signed_quantity,
+            cast(readings.price_usd as numeric) as price_usd,
+            concat(readings.source, ':', readings.reference) as evidence_source,
+            coalesce(readings.observed_at, readings.received_at) as evidence_at,
+            readings.ingested_at as evidence_ingested_at,
+            readings.message_id as evidence_message_id
+        from price_ids
+        inner join readings on price_ids.price_id = readings.price_id
+    ),
+
     settlement_evidence as (
         select
             margin_events.margin_event_id,
@@ -61,6 +86,9 @@ with
     evidence as (
         select *
         from price_evidence
+        union all
+        select *
+        from reading_evidence
         union all
         select *
         from settlement_evidence

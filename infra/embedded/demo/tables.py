@@ -135,14 +135,21 @@ def trail_table(rows: Sequence[Mapping[str, Any]]) -> Table:
         {"evidence": "l", "id": "l", "asset": "l", "what": "l", "amount": "r", "at (UTC)": "l"},
     )
     for row in rows:
-        is_price = row["evidence_kind"] == "price"
-        amount = price(row["price_usd"]) if is_price else f"{row['signed_quantity'].normalize():+,f}"
+        is_priced = row["price_usd"] is not None
+        amount = price(row["price_usd"]) if is_priced else f"{row['signed_quantity'].normalize():+,f}"
         table.add_row(
             row["evidence_kind"],
-            str(row["evidence_id"])[:16],
+            _evidence_id(row),
             row["asset"],
-            "USD for one unit" if is_price else row["movement"],
+            row["movement"] or "USD for one unit",
             amount,
             f"{row['evidence_at']:%Y-%m-%d %H:%M:%S}",
         )
     return table
+
+
+def _evidence_id(row: Mapping[str, Any]) -> str:
+    """What a person would look up: the round or slot of a reading, our own id otherwise."""
+    if row["evidence_kind"] == "reading":
+        return str(row["evidence_source"])
+    return str(row["evidence_id"])[:16]

@@ -15,6 +15,11 @@ from infra.runtime.errors import BallastError
 from infra.runtime.logs import configure_logs
 
 
+def _is_no_departure(record: logging.LogRecord) -> bool:
+    """gRPC reports an answer to a client that has gone as an error; its messages simply come again."""
+    return not record.getMessage().startswith("ExecuteBatchError raised in core by servicer method")
+
+
 async def _serve(data_dir: Path, port: int) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -35,6 +40,7 @@ def main() -> int:
     configure_logs("pubsub", arguments.log_level)
     # httpx reports each request with its address, which may carry a credential in its query.
     logging.getLogger("httpx").setLevel(logging.WARNING)
+    logging.getLogger("grpc._cython.cygrpc").addFilter(_is_no_departure)
     try:
         asyncio.run(_serve(arguments.data_dir, arguments.port))
     except BallastError as error:

@@ -62,6 +62,7 @@ def test_poll__reports_a_reading_once_and_the_next_round_again(chain, new_source
         (6_500_000_000_000, int(time.time()) + 86_400, "from_future"),
         (2**250, None, "out_of_range"),
     ],
+    ids=["zero", "negative", "incomplete", "future", "huge"],
 )
 def test_poll__rejects_an_unusable_round_once_and_keeps_the_other_feeds(
     chain, new_source, sink, answer, updated_at, code
