@@ -27,13 +27,15 @@ DETAIL_CHARACTERS = 500
 CLOSE_TIMEOUT_S = 2.0
 _log = get_logger(__name__)
 
-# The table is made by alerting's migrations.
+# The table is made by alerting's migrations. A beat of a process that has been replaced may come late: it changes
+# nothing. Beats of one process differ by less than a second where the database answers one sooner than another.
 _UPSERT = text(
     "insert into platform.heartbeats (name, beat_at, detail, problem)"
     " values (:name, clock_timestamp() - make_interval(secs => :age_s), :detail, :problem)"
     " on conflict (name) do update"
-    " set beat_at = excluded.beat_at, detail = excluded.detail, problem = excluded.problem"
-    " where heartbeats.beat_at <= excluded.beat_at"
+    " set beat_at = greatest(heartbeats.beat_at, excluded.beat_at),"
+    " detail = excluded.detail, problem = excluded.problem"
+    " where heartbeats.beat_at <= excluded.beat_at + interval '1 second'"
 )
 _READ = text(
     "select name, beat_at, detail, problem, extract(epoch from clock_timestamp() - beat_at)::float8 as age_s"
