@@ -62,7 +62,7 @@ _ASSET_ERRORS: dict[int | str, dict[str, Any]] = {404: {"description": "asset_un
 def list_prices(reader: ReaderDependency, clock: ClockDependency, feeds: FeedsDependency) -> views.PriceList:
     """The last price of every asset, whether it may be relied upon, and why not; one without a price is `missing`."""
     now = clock.now()
-    rows = {row.asset: row for row in reads.latest_prices(reader, now)}
+    rows = {row.asset: row for row in reads.latest_prices(reader, now - reads.LATEST_WITHIN)}
     return views.PriceList(
         prices=[
             presentation.price_view(asset, rows.get(asset), feeds.assets.get(asset, _UNLISTED), now)

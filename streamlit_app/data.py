@@ -20,8 +20,8 @@ from infra.runtime.clock import Clock, SystemClock
 from infra.runtime.settings import Settings, load_settings
 from streamlit_app.reads import LastGood, ProblemKind, Reading, ReadKey
 
-# Less than the second between two runs of a live part: its own last read must not be served to it again.
-LIVE_TTL_S = 0.5
+# Less than the time between two runs of a live part: its own last read must not be served to it again.
+LIVE_TTL_S = 0.3
 NOT_KEPT = timedelta(0)
 SECONDARY_MAX_AGE = timedelta(seconds=5)
 SLOW_MAX_AGE = timedelta(seconds=60)

@@ -14,13 +14,11 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any, Protocol
 
-from google.cloud.bigquery import SchemaField
-
 from alerting.errors import MarginInputError
 from alerting.events import TOPIC, LiquidationPrice, MarginEvent, Severity
 from alerting.margin.decision import AccountHealth, AccountStatus, OpenState
 from assets.risk import queries
-from infra.runtime.bigquery import Appended, TableSpec
+from infra.runtime.bigquery import Appended, TableSpec, nullable, required
 from infra.runtime.clock import Clock
 
 RISK_DATASET = "risk"
@@ -29,29 +27,25 @@ OUTBOX_LOOKBACK = timedelta(days=3)
 MAX_EVENTS_PER_LOOK = 1_000
 
 
-def _column(name: str, kind: str, description: str, mode: str = "NULLABLE") -> SchemaField:
-    return SchemaField(name, kind, mode=mode, description=description)
-
-
 MARGIN_EVENTS = TableSpec(
     RISK_DATASET,
     "margin_events",
     (
-        _column("margin_event_id", "STRING", "Deterministic: account and number of the transition", "REQUIRED"),
-        _column("account_id", "STRING", "Account", "REQUIRED"),
-        _column("severity", "STRING", "early_warning, margin_call, liquidation, recovered or unpriced", "REQUIRED"),
-        _column("episode_id", "STRING", "Episode that the transition belongs to", "REQUIRED"),
-        _column("transition_number", "INTEGER", "1 for the account's first transition, then consecutive", "REQUIRED"),
-        _column("previous_severity", "STRING", "Severity before; NULL where the event opens its episode"),
-        _column("health_pct", "NUMERIC", "Margin health in percent; NULL where unknown"),
-        _column("collateral_usd", "NUMERIC", "Value of collateral in USD", "REQUIRED"),
-        _column("borrow_usd", "NUMERIC", "Value of debt in USD", "REQUIRED"),
-        _column("threshold_pct", "NUMERIC", "Threshold that was crossed, in percent"),
-        _column("price_ids", "STRING", "Prices that the decision rests on (comma-separated)"),
-        _column("unpriced_assets", "STRING", "Assets without a usable price (comma-separated)"),
-        _column("detected_at", "TIMESTAMP", "When it was decided, UTC", "REQUIRED"),
-        _column("is_simulated", "BOOLEAN", "Whether a price was made up by the simulator", "REQUIRED"),
-        _column("message", "STRING", "The message as published, JSON", "REQUIRED"),
+        required("margin_event_id", "STRING", "Deterministic: account and number of the transition"),
+        required("account_id", "STRING", "Account"),
+        required("severity", "STRING", "early_warning, margin_call, liquidation, recovered or unpriced"),
+        required("episode_id", "STRING", "Episode that the transition belongs to"),
+        required("transition_number", "INTEGER", "1 for the account's first transition, then consecutive"),
+        nullable("previous_severity", "STRING", "Severity before; NULL where the event opens its episode"),
+        nullable("health_pct", "NUMERIC", "Margin health in percent; NULL where unknown"),
+        required("collateral_usd", "NUMERIC", "Value of collateral in USD"),
+        required("borrow_usd", "NUMERIC", "Value of debt in USD"),
+        nullable("threshold_pct", "NUMERIC", "Threshold that was crossed, in percent"),
+        nullable("price_ids", "STRING", "Prices that the decision rests on (comma-separated)"),
+        nullable("unpriced_assets", "STRING", "Assets without a usable price (comma-separated)"),
+        required("detected_at", "TIMESTAMP", "When it was decided, UTC"),
+        required("is_simulated", "BOOLEAN", "Whether a price was made up by the simulator"),
+        required("message", "STRING", "The message as published, JSON"),
     ),
     "Transitions of accounts' margin state. Grain: one row a transition, written once under a deterministic id.",
     partition_field="detected_at",
@@ -62,9 +56,9 @@ MARGIN_EVENT_PUBLICATIONS = TableSpec(
     RISK_DATASET,
     "margin_event_publications",
     (
-        _column("margin_event_id", "STRING", "The event", "REQUIRED"),
-        _column("message_id", "STRING", "Pub/Sub's id of the message", "REQUIRED"),
-        _column("published_at", "TIMESTAMP", "When Pub/Sub had it, UTC", "REQUIRED"),
+        required("margin_event_id", "STRING", "The event"),
+        required("message_id", "STRING", "Pub/Sub's id of the message"),
+        required("published_at", "TIMESTAMP", "When Pub/Sub had it, UTC"),
     ),
     "Publications of margin events to alerts.margin.v1. Grain: one row a publication; a crash may repeat one.",
     partition_field="published_at",

@@ -9,33 +9,26 @@ from decimal import Decimal
 from itertools import pairwise
 from typing import Any
 
-from google.cloud.bigquery import SchemaField
-
 from alerting.errors import AccountUnknownError, ThresholdsInvalidError
 from alerting.margin.store import MarginWarehouse
 from assets.risk import queries
-from infra.runtime.bigquery import TableSpec
+from infra.runtime.bigquery import TableSpec, nullable, required
 from infra.runtime.clock import Clock
 from infra.runtime.ids import stable_id
-
-
-def _column(name: str, kind: str, description: str, mode: str = "NULLABLE") -> SchemaField:
-    return SchemaField(name, kind, mode=mode, description=description)
-
 
 ACCOUNT_THRESHOLDS = TableSpec(
     "raw",
     "account_thresholds",
     (
-        _column("change_id", "STRING", "Deterministic: account, time and values of the change", "REQUIRED"),
-        _column("account_id", "STRING", "Account", "REQUIRED"),
-        _column("margin_call_pct", "NUMERIC", "Health below which a margin call is due; NULL for the default"),
-        _column("liquidation_pct", "NUMERIC", "Health below which collateral is sold; NULL for the default"),
-        _column("early_warning_pct", "NUMERIC", "Health below which a warning is given; NULL for the default"),
-        _column("recovery_margin_pct", "NUMERIC", "Points above a threshold that end an episode; NULL for the default"),
-        _column("set_at", "TIMESTAMP", "When the change was made, UTC", "REQUIRED"),
-        _column("set_by", "STRING", "Who made it", "REQUIRED"),
-        _column("reason", "STRING", "Why", "REQUIRED"),
+        required("change_id", "STRING", "Deterministic: account, time and values of the change"),
+        required("account_id", "STRING", "Account"),
+        nullable("margin_call_pct", "NUMERIC", "Health below which a margin call is due; NULL for the default"),
+        nullable("liquidation_pct", "NUMERIC", "Health below which collateral is sold; NULL for the default"),
+        nullable("early_warning_pct", "NUMERIC", "Health below which a warning is given; NULL for the default"),
+        nullable("recovery_margin_pct", "NUMERIC", "Points above a threshold that end an episode; NULL: default"),
+        required("set_at", "TIMESTAMP", "When the change was made, UTC"),
+        required("set_by", "STRING", "Who made it"),
+        required("reason", "STRING", "Why"),
     ),
     "Changes of accounts' thresholds. Append-only. Grain: one row a change; the last set_at of an account counts.",
     partition_field="set_at",

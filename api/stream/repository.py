@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from typing import Any
 
@@ -12,30 +12,12 @@ from api.risk.schemas import HealthView
 from api.risk.service import health_view
 from api.stream.messages import PriceView
 from assets.risk.queries import MarginHealth, Reader
+from ingest.prices import reads
 
 HEALTH_OF_ACCOUNTS_SQL = """
 select *
 from risk.margin_health
 where account_id in unnest(@account_ids)
-"""
-
-# The order of int_market__latest_prices: the oracle's last word, whenever it arrived.
-LATEST_PRICES_SQL = """
-select
-    price_id,
-    asset,
-    price_usd,
-    confidence_usd,
-    sources,
-    observed_at,
-    published_at,
-    quality,
-    degraded_reason,
-    is_simulated
-from raw.market_prices
-where ingested_at >= @since
-qualify row_number() over (partition by asset order by published_at desc, observed_at desc, price_id) = 1
-order by asset
 """
 
 ALERTS_SQL = """
@@ -71,8 +53,8 @@ def health_of(reader: Reader, account_ids: Sequence[str]) -> dict[str, HealthVie
 
 def latest_prices(reader: Reader, since: datetime) -> list[PriceView]:
     """The latest price of each asset among those that arrived since a time (UTC)."""
-    rows = reader.query(LATEST_PRICES_SQL, {"since": since})
-    return [PriceView.model_validate({**row, "sources": _sources(row["sources"])}) for row in rows]
+    rows = reads.latest_prices(reader, since)
+    return [PriceView.model_validate({**asdict(row), "sources": _sources(row.sources)}) for row in rows]
 
 
 def alerts(

@@ -68,6 +68,16 @@ class TableSpec:
         return f"{self.dataset}.{self.name}"
 
 
+def required(name: str, kind: str, description: str) -> bigquery.SchemaField:
+    """A column that is never NULL."""
+    return bigquery.SchemaField(name, kind, mode="REQUIRED", description=description)
+
+
+def nullable(name: str, kind: str, description: str) -> bigquery.SchemaField:
+    """A column that may be NULL."""
+    return bigquery.SchemaField(name, kind, mode="NULLABLE", description=description)
+
+
 @dataclass(frozen=True)
 class Appended:
     """What an append did: `rows` accepted in `requests` calls."""

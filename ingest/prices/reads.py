@@ -78,55 +78,28 @@ class SourceRow:
 
 Row = TypeVar("Row")
 
+_PRICE_COLUMNS = """price_id, asset, price_usd, confidence_usd, sources, observed_at, published_at, quality,
+    degraded_reason, is_simulated"""
+
 # The last word is the one published last: a price may rest on an older reading than the one before it.
-LATEST_PRICES_SQL = """
-select
-    price_id,
-    asset,
-    price_usd,
-    confidence_usd,
-    sources,
-    observed_at,
-    published_at,
-    quality,
-    degraded_reason,
-    is_simulated
+LATEST_PRICES_SQL = f"""
+select {_PRICE_COLUMNS}
 from raw.market_prices
 where ingested_at >= @since
-qualify row_number() over (partition by asset order by published_at desc, price_id) = 1
+qualify row_number() over (partition by asset order by published_at desc, observed_at desc, price_id) = 1
 order by asset
-"""
+"""  # noqa: S608 -- the columns are a constant
 
-LATEST_PRICE_SQL = """
-select
-    price_id,
-    asset,
-    price_usd,
-    confidence_usd,
-    sources,
-    observed_at,
-    published_at,
-    quality,
-    degraded_reason,
-    is_simulated
+LATEST_PRICE_SQL = f"""
+select {_PRICE_COLUMNS}
 from raw.market_prices
 where ingested_at >= @since and asset = @asset
-order by published_at desc, price_id
+order by published_at desc, observed_at desc, price_id
 limit 1
-"""
+"""  # noqa: S608 -- the columns are a constant
 
-PRICE_HISTORY_SQL = """
-select
-    price_id,
-    asset,
-    price_usd,
-    confidence_usd,
-    sources,
-    observed_at,
-    published_at,
-    quality,
-    degraded_reason,
-    is_simulated
+PRICE_HISTORY_SQL = f"""
+select {_PRICE_COLUMNS}
 from raw.market_prices
 where
     ingested_at >= @arrived_from
@@ -137,7 +110,7 @@ where
 qualify row_number() over (partition by price_id order by ingested_at, message_id) = 1
 order by published_at desc, price_id
 limit @max_rows
-"""
+"""  # noqa: S608 -- the columns are a constant
 
 PRICE_INPUTS_SQL = """
 select
@@ -179,13 +152,13 @@ LAST_GOOD_PRICES_SQL = """
 select asset, price_usd, published_at, sources
 from raw.market_prices
 where ingested_at >= @since and quality = 'ok' and price_usd is not null
-qualify row_number() over (partition by asset order by published_at desc, price_id) = 1
+qualify row_number() over (partition by asset order by published_at desc, observed_at desc, price_id) = 1
 """
 
 
-def latest_prices(reader: Reader, now: datetime) -> list[PriceRow]:
-    """The last price of each asset that had one within `LATEST_WITHIN`."""
-    return _read(reader, PriceRow, LATEST_PRICES_SQL, {"since": now - LATEST_WITHIN})
+def latest_prices(reader: Reader, since: datetime) -> list[PriceRow]:
+    """The last price of each asset among those that arrived since then."""
+    return _read(reader, PriceRow, LATEST_PRICES_SQL, {"since": since})
 
 
 def latest_price(reader: Reader, asset: str, now: datetime) -> PriceRow | None:

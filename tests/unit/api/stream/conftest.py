@@ -21,6 +21,7 @@ from websockets.sync.client import ClientConnection, connect
 from api.stream import repository
 from api.stream.policy import MAX_FRAME_BYTES, StreamPolicy
 from infra.runtime.clock import FixedClock
+from ingest.prices import reads
 
 NOW = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
 # Long enough for a busy machine; a test that works never waits for it.
@@ -64,7 +65,7 @@ class Book:
     def _answers(self) -> dict[str, Callable[[dict[str, Any]], list[dict[str, Any]]]]:
         return {
             repository.HEALTH_OF_ACCOUNTS_SQL: self._health,
-            repository.LATEST_PRICES_SQL: self._prices,
+            reads.LATEST_PRICES_SQL: self._prices,
             repository.ALERTS_SQL: self._alerts,
         }
 
