@@ -51,7 +51,8 @@ def _no_float(value: Any) -> Any:
     return value
 
 
-AssetSymbol = Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9]{1,11}$", examples=["BTC"])]
+SYMBOL_PATTERN = r"^[A-Z][A-Z0-9]{1,11}$"
+AssetSymbol = Annotated[str, Field(pattern=SYMBOL_PATTERN, examples=["BTC"])]
 AccountId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$", examples=["acct-0001"])]
 MessageId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}$")]
 PriceUsd = Annotated[

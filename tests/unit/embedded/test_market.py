@@ -68,7 +68,8 @@ def test_next_prices__only_simulated_volatile_assets_move() -> None:
 def test_write_feeds__adds_assets_that_have_a_price_file(tmp_path: Path) -> None:
     closes = tmp_path / "closes"
     closes.mkdir()
-    (closes / "ADA.csv").write_text("date,close_usd\n")
+    for name in ("ADA.csv", "daily closes.csv", "notes.txt"):
+        (closes / name).write_text("date,close_usd\n")
     settings = Settings.model_validate({"state_dir": tmp_path, "prices_dir": closes})
     write_feeds(settings)
     table = load_feeds(tmp_path / "feeds.toml")
