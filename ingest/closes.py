@@ -19,12 +19,12 @@ from infra.runtime.bigquery import Warehouse
 from infra.runtime.clock import Clock
 from ingest import tables
 from ingest.errors import PriceFileError
-from ingest.messages import PRICE_DECIMALS, PRICE_LIMIT, SIMULATED
+from ingest.messages import PRICE_DECIMALS, PRICE_LIMIT, SIMULATED, SYMBOL_PATTERN
 
 CSV_SOURCE = "csv"
 HEADER = ["date", "close_usd"]
 LOAD_CHUNK_ROWS = 5_000
-_SYMBOL = re.compile(r"^[A-Z][A-Z0-9]{1,11}$")
+_SYMBOL = re.compile(SYMBOL_PATTERN)
 _QUANTUM = Decimal(1).scaleb(-PRICE_DECIMALS)
 
 
