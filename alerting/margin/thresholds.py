@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from itertools import pairwise
 from typing import Any
@@ -112,7 +112,8 @@ def set_thresholds(
     last = _last_change(warehouse, account_id)
     if last is not None and _values(last) == wanted:
         return _stated(account_id, last, defaults)
-    now = clock.now()
+    # The last change counts: one that follows another must be later, whatever the clocks of two hosts say.
+    now = clock.now() if last is None else max(clock.now(), last["set_at"] + timedelta(microseconds=1))
     change_id = stable_id("thr", account_id, now.isoformat(), *asdict(wanted).values())
     change = asdict(wanted) | {"set_at": now, "set_by": set_by, "reason": reason}
     row = {"change_id": change_id, "account_id": account_id, **change}

@@ -48,6 +48,8 @@ def postgres_probe(engine: Engine) -> Probe:
 
 MARGIN_SENSOR = "margin_sensor"
 # The longest silence of each process that still counts as work, in seconds.
+# The database's clock tells ages; after a move to another host it may have gone back.
+ALLOWED_SKEW_S = 2.0
 MAX_SILENCE_S: Mapping[str, float] = {MARGIN_SENSOR: 10, "consumer": 10, "alert-worker": 10, "runner": 30, "oracle": 10}
 Beats = Callable[[], Mapping[str, Beat]]
 
@@ -61,6 +63,8 @@ def workers_of(beats: Mapping[str, Beat]) -> dict[str, WorkerView]:
 def _worker(beat: Beat | None, max_silence_s: float) -> WorkerView:
     if beat is None:
         return _unknown("never_beat")
+    if beat.age_s < -ALLOWED_SKEW_S:
+        return _unknown("clock_skew")
     reason = "heartbeat_old" if beat.age_s > max_silence_s else beat.problem
     state = WorkerState.UP if reason is None else WorkerState.DOWN
     return WorkerView(state=state, reason=reason, beat_at=beat.beat_at, age_seconds=round(beat.age_s, 1))

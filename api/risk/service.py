@@ -17,19 +17,23 @@ _UNUSABLE_PRICES = frozenset({schemas.PriceStatus.STALE, schemas.PriceStatus.MIS
 
 def exposure(reader: Reader, account_id: str) -> schemas.ExposureView:
     """Positions and totals of one account; `AccountUnknownError` if it never had a position."""
-    positions = [schemas.PositionView.model_validate(row) for row in queries.account_exposures(reader, account_id)]
+    rows = queries.account_exposures(reader, account_id)
+    positions = [schemas.PositionView.model_validate(row) for row in rows]
     if not positions:
         _require_account(reader, account_id)
     return schemas.ExposureView(
         account_id=account_id,
         positions=positions,
-        totals=totals(positions),
+        totals=totals(positions, all(row.positions_are_complete for row in rows)),
         is_simulated=any(position.is_simulated for position in positions),
     )
 
 
-def totals(positions: Sequence[schemas.PositionView]) -> schemas.ExposureTotals:
-    """Sums in USD by side; None for a side with a position that was never priced, for zero would be a lie."""
+def totals(positions: Sequence[schemas.PositionView], are_positions_complete: bool) -> schemas.ExposureTotals:
+    """Sums in USD by side; None for a side with a position that was never priced, for zero would be a lie.
+
+    Positions are incomplete where compaction is overdue: an event may be missing.
+    """
     collateral_usd = _sum_usd(positions, schemas.Side.COLLATERAL)
     borrow_usd = _sum_usd(positions, schemas.Side.BORROW)
     unpriced = sorted({each.asset for each in positions if each.price_status in _UNUSABLE_PRICES})
@@ -37,7 +41,7 @@ def totals(positions: Sequence[schemas.PositionView]) -> schemas.ExposureTotals:
         collateral_usd=collateral_usd,
         borrow_usd=borrow_usd,
         net_usd=None if collateral_usd is None or borrow_usd is None else collateral_usd - borrow_usd,
-        is_complete=not unpriced,
+        is_complete=not unpriced and are_positions_complete,
         unpriced_assets=unpriced,
     )
 

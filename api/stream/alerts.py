@@ -88,7 +88,7 @@ class AlertSource:
     """
 
     def __init__(self, reader: Reader, clock: Clock, policy: StreamPolicy, on_growth: Callable[[], None]) -> None:
-        self.subscribers = 0
+        self._subscribers = 0
         self._reader = reader
         self._clock = clock
         self._policy = policy
@@ -98,6 +98,25 @@ class AlertSource:
         self._last_read_at = clock.now()
         self._next_deep = 0.0
         self._chain: _Chain | None = None
+
+    @property
+    def subscribers(self) -> int:
+        """How many connections want alerts; the first one after a long pause finds a new log."""
+        return self._subscribers
+
+    @subscribers.setter
+    def subscribers(self, count: int) -> None:
+        # Never under connections that stand in the log: what they have not got would be gone.
+        if self._subscribers == 0 and count > 0:
+            self._chain = None
+            if self._clock.now() - self._last_read_at > self._policy.max_pause:
+                self._begin_anew()
+        self._subscribers = count
+
+    def _begin_anew(self) -> None:
+        now = self._clock.now()
+        self.log = AlertLog(now - self._policy.alert_overlap, self._policy.kept_alerts)
+        self._has_read, self._last_read_at = False, now
 
     def is_wanted(self) -> bool:
         """Whether anybody is subscribed."""
@@ -128,8 +147,7 @@ class AlertSource:
 
     def _begin(self) -> _Chain:
         now = self._clock.now()
-        if not self._has_read or now - self._last_read_at > self._policy.max_pause:
-            self.log = AlertLog(now - self._policy.alert_overlap, self._policy.kept_alerts)
+        if not self._has_read:
             return _Chain(now, True, self.log.settled_at)
         # The first read after a pause is a deep one, for the pause itself must be covered.
         is_deep = asyncio.get_running_loop().time() >= self._next_deep

@@ -50,6 +50,7 @@ class AlertCursor:
         self._position = log.end
         oldest = self._hub.clock.now() - policy.resume_lookback
         if place.settled_at < oldest - policy.alert_overlap:
+            self._replay = self._hub.replay(Place(s=oldest), wants.alert_accounts)
             return ResumeExpired(oldest=oldest)
         if place.epoch == log.epoch and log.holds(place.position):
             self._position = place.position
@@ -75,9 +76,9 @@ class AlertCursor:
     def next(self, wants: Wants) -> AlertRow | None:
         """The next alert; None if there is none now."""
         if self._replay is not None:
-            row = self._replay.next()
-            if row is not None:
-                return row
+            while (row := self._replay.next()) is not None:
+                if wants.takes_alert(row):
+                    return row
             if not self._replay.has_ended:
                 self._load_page(self._replay)
                 return None

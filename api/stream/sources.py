@@ -67,10 +67,11 @@ class HealthSource:
 
 
 def _told(row: HealthView | None) -> object:
-    """What makes a change; ages and the time of the read change all the time."""
-    if row is None:
-        return None
-    return (row.status, row.health_pct, row.collateral_usd, row.borrow_usd, row.unpriced_assets, row.unpriced_reason)
+    """What makes a change; ages, the prices' ids and the time of the read change all the time."""
+    return None if row is None else row.model_dump(exclude=_PASSING)
+
+
+_PASSING = {"measured_at", "oldest_price_at", "oldest_price_age_seconds", "price_ids"}
 
 
 class PriceSource:

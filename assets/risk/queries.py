@@ -69,6 +69,7 @@ class Exposure:
     price_age_seconds: int | None
     is_simulated: bool
     valuation_price_usd: Decimal | None = None
+    positions_are_complete: bool = True
 
 
 @dataclass(frozen=True)

@@ -32,8 +32,11 @@ def ensure_env_file(state_dir: Path, ports: Ports, market: MarketChoice | None =
     present = read_env_file(file)
     values = {**_new_secrets(), **present}
     values.update(_endpoints(ports, values))
+    local = _price_sources(state_dir, ports, values["BALLAST_MARKET_TOKEN"])
     if _has_local_sources(values):
-        values.update(_price_sources(state_dir, ports, values["BALLAST_MARKET_TOKEN"]))
+        values.update(local)
+    else:
+        _drop_local_sources(values, local)
     if market is not None:
         values.update(_market(market))
         if market.prices is None:
@@ -97,6 +100,17 @@ def _has_local_sources(values: dict[str, str]) -> bool:
     """Whether no price source was set that stands elsewhere."""
     addresses = [*values.get("BALLAST_ETHEREUM_RPC_URLS", "").split(","), values.get("BALLAST_PYTH_HERMES_URL", "")]
     return all(urlsplit(address.strip()).hostname == HOST for address in addresses if address.strip())
+
+
+def _drop_local_sources(values: dict[str, str], local: dict[str, str]) -> None:
+    """Leave nothing of the local sources beside real ones: neither their prices, nor their table, nor their token."""
+    for name, ours in local.items():
+        addresses = [each.strip() for each in values.get(name, "").split(",")]
+        kept = [each for each in addresses if each and each != ours and urlsplit(each).hostname != HOST]
+        if kept:
+            values[name] = ",".join(kept)
+        else:
+            values.pop(name, None)
 
 
 def _price_sources(state_dir: Path, ports: Ports, token: str) -> dict[str, str]:

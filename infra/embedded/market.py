@@ -123,6 +123,10 @@ def main() -> None:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
+    if settings.ethereum_control_url is None:
+        _log.info("nothing_to_move", reason="the price sources of the settings are not the local ones")
+        stop.wait()
+        return
     closes = collect_closes(settings, SystemClock()).last_closes()
     market, generator = connect(settings), random.Random()  # noqa: S311 -- no secret
     _log.info("market_open", assets=sorted(closes))

@@ -17,7 +17,7 @@ MAX_SILENCE = timedelta(minutes=5)
 """Every price is published anew at its heartbeat: one that was not for this long is stale (as dbt has it)."""
 STATE_HOLDS = timedelta(seconds=45)
 """The oracle repeats its sources' states every 15 s; an older one says nothing about now."""
-_UNKNOWN_MAX_AGE = timedelta(hours=1)
+_UNKNOWN_MAX_AGE = timedelta(minutes=70)
 
 
 def price_view(asset: str, row: PriceRow | None, feeds: AssetFeeds, now: datetime) -> views.PriceView:

@@ -99,17 +99,19 @@ def restore_last_good(
     """The recent good prices that the warehouse holds; none where it does not answer in time, which is told."""
     found: dict[str, GoodPrice] = {}
     faults: list[str] = []
+    is_read = threading.Event()
 
     def read() -> None:
         try:
             found.update(reads.last_good_prices(make_reader(), now - ANCHOR_MAX_AGE))
+            is_read.set()
         except BallastError as error:
             faults.append(error.code)
 
     reading = threading.Thread(target=read, name="restore", daemon=True)
     reading.start()
     reading.join(timeout=within_s)
-    if reading.is_alive() or faults:
+    if not is_read.is_set():
         reason = faults[0] if faults else f"no answer within {within_s:g} s"
         _log.warning("last_prices_not_restored", reason=reason, effect="no measure for jumps until the next good price")
         return {}

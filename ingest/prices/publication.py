@@ -104,11 +104,9 @@ def _standing(decision: Decision) -> tuple[object, ...]:
 
 
 def _content_id(decision: Decision, slot: int) -> str:
-    # Without a price `observed_at` is the time of the decision, which a repeat would not meet again.
-    observed_at = decision.observed_at.isoformat() if decision.used else ""
     references = [f"{tick.source}:{tick.reference}" for tick in decision.used]
-    said = (decision.asset, observed_at, decision.price_usd, *references, decision.quality, decision.kind)
-    return stable_id("px", *said, slot)
+    rests_on = (decision.asset, decision.observed_at.isoformat(), *references)
+    return stable_id("px", *rests_on, decision.price_usd, decision.quality, decision.kind, slot)
 
 
 def _remembered(decision: Decision, last: Published | None, slot: int, content_id: str, now: datetime) -> Published:

@@ -102,7 +102,7 @@ def select_price(
 
     A source without an entry in `sources` cannot be used. Two sources further apart than the asset allows contradict
     each other: the one nearer to `last_good` is published, degraded; without a recent one nothing tells which is
-    right, so the middle is published, degraded, with a confidence that reaches to both. `jump` is that of the
+    right, so the middle is published, degraded. Either way the confidence reaches to both. `jump` is that of the
     decision before.
     """
     inputs = checked_inputs(feeds, ticks, rejections, sources, now)
@@ -135,7 +135,7 @@ def select_price(
     return Decision(
         asset=asset,
         price_usd=price_usd,
-        confidence_usd=_confidence(used),
+        confidence_usd=_confidence(used, [each.tick for each in inputs if each.code == Exclusion.CONTRADICTS]),
         kind=kind,
         reason=reason[:MAX_REASON] if reason else None,
         observed_at=min(tick.observed_at for tick in used),
@@ -228,11 +228,15 @@ def _median(prices: Sequence[Decimal]) -> Decimal:
         return middle.quantize(_QUANTUM)
 
 
-def _confidence(used: Sequence[Tick]) -> Decimal | None:
-    """Half width in USD: the widest of the inputs and half their spread; None where one source has no interval."""
+def _confidence(used: Sequence[Tick], contradicting: Sequence[Tick]) -> Decimal | None:
+    """Half width in USD: the widest of the inputs and half their spread, and as far as what contradicts them.
+
+    None where one source has no interval.
+    """
     prices = [tick.price_usd for tick in used]
     widths = [tick.confidence_usd for tick in used if tick.confidence_usd is not None]
     with localcontext(EXACT):
         if len(used) > 1:
             widths.append((max(prices) - min(prices)) / 2)
+        widths += [abs(other.price_usd - price) for other in contradicting for price in prices]
         return max(widths).quantize(_QUANTUM, rounding=ROUND_CEILING) if widths else None

@@ -21,6 +21,8 @@ from infra.runtime.errors import BallastError
 LOOKING_S = 4.2
 PAUSE_S = 0.2
 HEARTBEAT = "margin_sensor"
+# The sensor works, but some accounts contradict themselves and get no alerts.
+ACCOUNTS_UNJUDGED = "accounts_unjudged"
 MARGIN_EVENTS_KEY = dg.AssetKey(["risk", "margin_events"])
 
 
@@ -78,7 +80,7 @@ def watch_book(
         except BallastError as error:
             on_look(error.code)
             return cursor.model_copy(update={"last_error": f"{error.code}: {error.message}"}), found
-        on_look(None)
+        on_look(ACCOUNTS_UNJUDGED if seen.unjudged else None)
         cursor = cursor.model_copy(
             update={
                 "looks": cursor.looks + 1,

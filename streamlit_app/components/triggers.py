@@ -73,7 +73,7 @@ def unpriced_words(account: MarginHealth, positions: Iterable[Position] = ()) ->
     """Which prices are stale or missing, and since when: `SOL stale, last price 2 h old`."""
     by_asset = {position.asset: position for position in positions}
     named = [_unpriced(asset, by_asset.get(asset)) for asset in unpriced_assets(account)]
-    return "; ".join(named) or "a price is missing"
+    return "; ".join(named) or account.unpriced_reason or "a price is missing"
 
 
 def _unpriced(asset: str, position: Position | None) -> str:

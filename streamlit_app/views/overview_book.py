@@ -57,7 +57,7 @@ def _gauge(book: BookSummary, accounts: Sequence[MarginHealth]) -> Gauge:
     state = GaugeState.PRICED if book.is_complete and book.health_pct is not None else GaugeState.UNPRICED
     if book.borrow_usd <= 0 and book.is_complete:
         state = GaugeState.NO_DEBT
-    return Gauge(book.health_pct, state, parts.zones_for(accounts[0] if accounts else None))
+    return Gauge(book.health_pct, state, parts.zones_for(*accounts))
 
 
 def _gauge_note(book: BookSummary) -> str:

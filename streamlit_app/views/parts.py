@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -70,11 +71,10 @@ def events_card(events: Reading[list[MarginEventRow]], is_for_account: bool) -> 
     return markup.card(markup.head("Last margin events", more=more), body)
 
 
-def zones_for(account: MarginHealth | None) -> tuple[Zone, ...]:
-    """The zones of the thresholds of the marts, which are the same for all accounts."""
-    if account is None:
-        return ()
-    return gauge.zones_of(account.liquidation_threshold_pct, account.margin_call_threshold_pct)
+def zones_for(*accounts: MarginHealth) -> tuple[Zone, ...]:
+    """The zones of the thresholds that most of the accounts have; none without accounts."""
+    thresholds = Counter((each.liquidation_threshold_pct, each.margin_call_threshold_pct) for each in accounts)
+    return gauge.zones_of(*thresholds.most_common(1)[0][0]) if thresholds else ()
 
 
 def _breakdown_card(exposures: Reading[Any]) -> str:

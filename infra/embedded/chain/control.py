@@ -11,6 +11,7 @@ from typing import Any, Self
 import httpx
 
 from infra.embedded.chain.models import (
+    MAX_ROUNDS,
     AssetState,
     ChainState,
     FailureMode,
@@ -63,8 +64,11 @@ class ChainControl:
 
     def set_prices(self, prices: Mapping[str, Decimal], updated_at: datetime | None = None) -> dict[str, str]:
         """Write a round for each asset, in USD; the new round ids."""
-        body = PricesRequest(prices=dict(prices), updated_at=updated_at)
-        return Written.model_validate(self._post("prices", body.model_dump_json())).rounds
+        items, written = list(prices.items()), dict[str, str]()
+        for start in range(0, len(items), MAX_ROUNDS):
+            body = PricesRequest(prices=dict(items[start : start + MAX_ROUNDS]), updated_at=updated_at)
+            written |= Written.model_validate(self._post("prices", body.model_dump_json())).rounds
+        return written
 
     def write_rounds(self, rounds: Sequence[RawRound]) -> dict[str, str]:
         """Write raw rounds (0, negative or old ones too) in their order; each asset's newest round id."""

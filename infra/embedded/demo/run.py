@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-import threading
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -33,7 +33,8 @@ from infra.runtime.clock import SystemClock
 from infra.runtime.settings import Settings, load_settings
 from ingest.closes import PriceSet
 from ingest.market import collect_book, collect_closes
-from ingest.publish import arrived_events, latest_prices
+from ingest.prices.reads import LATEST_WITHIN, latest_prices
+from ingest.publish import arrived_events
 from ingest.simulation.market import STABLE
 
 GROUND = ("bigquery", "pubsub", "postgres", "ethereum", "hermes", "inbox")
@@ -139,32 +140,37 @@ def _play(console: Console, stack: Stack, choice: MarketChoice) -> None:
         f"[green]done[/] embedded servers are up: {', '.join(GROUND)} [dim]{time.monotonic() - began:.1f} s[/]"
     )
     demo = Demo(console, stack, stack_settings(stack.state.path))
-    with warm_runner(stack.state) as runner:
+    with ThreadPoolExecutor(1, "workers") as background, warm_runner(stack.state) as runner:
         with demo.step("datasets, tables, topics") as progress:
             provision(demo.settings, lambda step: progress.update(progress.task_ids[0], description=step))
         found = collect_closes(demo.settings, demo.clock)
         market = connect(demo.settings)
         market.jump(opening_prices(found))
-        workers = _start_in_background(stack)
-        _load_book(demo, found)
+        # Consumer, oracle, alert worker and Dagster's daemon start while data are loaded.
+        workers = background.submit(stack.up, WORKERS)
+        _load_book(demo, found, workers)
         with demo.step("Dagster is loading"):
             runner.wait_ready()
         _build(demo, runner)
         mark = _mark(found)
         _show_book(demo, mark)
         with demo.step("margin sensor and alert worker are starting"):
-            workers.join()
+            workers.result()
         _drop_prices(demo, market)
 
 
-def _start_in_background(stack: Stack) -> threading.Thread:
-    """Consumers, alert worker and Dagster's daemon start while data are loaded."""
-    thread = threading.Thread(target=stack.up, args=(WORKERS,), name="workers")
-    thread.start()
-    return thread
+def _check(workers: Future[None]) -> None:
+    """Raise what kept the workers from starting."""
+    if workers.done():
+        workers.result()
 
 
-def _load_book(demo: Demo, found: PriceSet) -> None:
+def _priced(demo: Demo) -> set[str]:
+    rows = latest_prices(demo.warehouse, demo.clock.now() - LATEST_WITHIN)
+    return {row.asset for row in rows if row.price_usd is not None}
+
+
+def _load_book(demo: Demo, found: PriceSet, workers: Future[None]) -> None:
     """Publish the book through Pub/Sub; wait until the consumer has written it and the oracle priced every asset."""
     events = collect_book(demo.settings, found)
     ids = [event.event_id for event in events]
@@ -173,6 +179,7 @@ def _load_book(demo: Demo, found: PriceSet) -> None:
         deadline = time.monotonic() + ARRIVAL_TIMEOUT_S
         while (arrived := len(arrived_events(demo.warehouse, ids))) < len(ids):
             progress.update(progress.task_ids[0], completed=arrived)
+            _check(workers)
             if time.monotonic() > deadline:
                 raise EmbeddedError(
                     f"Only {arrived} of {len(ids)} events arrived: see `consumer` in {demo.stack.state.logs}."
@@ -180,7 +187,8 @@ def _load_book(demo: Demo, found: PriceSet) -> None:
             time.sleep(0.2)
         progress.update(progress.task_ids[0], completed=len(ids))
     with demo.step(f"oracle prices {len(found.assets)} assets from the local chain and the local Hermes"):
-        while missing := set(found.assets) - set(latest_prices(demo.warehouse)):
+        while missing := set(found.assets) - _priced(demo):
+            _check(workers)
             if time.monotonic() > deadline:
                 raise EmbeddedError(f"No price of {sorted(missing)} came: see `oracle` in {demo.stack.state.logs}.")
             time.sleep(0.2)

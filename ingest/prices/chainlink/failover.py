@@ -22,6 +22,7 @@ class Endpoint:
         self.rpc = rpc
         self.is_verified = False
         self.has_multicall = False
+        self.unverified: frozenset[str] = frozenset()
         self.cools_until = 0.0
         self.held_until = 0.0
         self._hold_s = _FIRST_HOLD_S
@@ -88,7 +89,8 @@ class Failover:
         if not errors:
             raise RpcError(RpcFault.RATE_LIMITED, "every RPC limits our requests; waiting as they ask")
         reasons = "; ".join(dict.fromkeys(error.message for error in errors))
-        raise RpcError(errors[-1].fault, reasons)
+        is_contradiction = all(error.is_contradiction for error in errors)
+        raise RpcError(errors[-1].fault, reasons, is_contradiction=is_contradiction)
 
     def _order(self) -> list[Endpoint]:
         now = self._monotonic()

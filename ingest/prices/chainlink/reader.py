@@ -50,13 +50,13 @@ class FeedReader:
         self._clock = clock
         self._multicall = to_checksum_address(multicall) if multicall else None
         self._max_head_lag_s = max_head_lag_s
-        self._is_confirmed = False
+        self.is_confirmed = False
 
     def verify(self, endpoint: Endpoint) -> None:
         """Check, once for each address, the chain and every feed's `description()` and `decimals()`.
 
-        Raises `FeedTableError` where the first address that answers contradicts the table, `RpcError` where a later
-        one does or where it cannot be told.
+        A feed whose contract reverts is not read, and asked again each time, while the others go on. Raises `RpcError`
+        where the address contradicts the table, or where that cannot be told.
         """
         if endpoint.is_verified:
             return
@@ -67,18 +67,25 @@ class FeedReader:
         first, *rest = endpoint.rpc.batch([*asked, *(call.as_request() for call in calls)])
         chain_id = int_of(first, endpoint.name)
         if chain_id != self._chain_id:
-            raise self._contradiction(
-                RpcFault.WRONG_CHAIN, f"{endpoint.name} serves chain {chain_id}, the feed table is of {self._chain_id}."
-            )
+            message = f"{endpoint.name} serves chain {chain_id}, the feed table is of {self._chain_id}."
+            raise RpcError(RpcFault.WRONG_CHAIN, message, is_contradiction=True)
         endpoint.has_multicall = bool(self._multicall) and rest[0] not in ("0x", None) and isinstance(rest[0], str)
         answers = iter(rest[len(asked) - 1 :])
-        for asset, feed in self.feeds.items():
-            self._verify_feed(endpoint.rpc, asset, feed, next(answers), next(answers))
-        endpoint.is_verified = self._is_confirmed = True
+        reverting = [
+            asset
+            for asset, feed in self.feeds.items()
+            if not _is_verified(endpoint.rpc, asset, feed, next(answers), next(answers))
+        ]
+        if len(reverting) == len(self.feeds):
+            raise RpcError(RpcFault.UNVERIFIED, f"{endpoint.name} does not tell what any proxy is")
+        endpoint.unverified = frozenset(reverting)
+        endpoint.is_verified = not reverting
+        self.is_confirmed = True
 
     def read(self, endpoint: Endpoint, assets: Sequence[str]) -> Mapping[str, Round | Unread]:
         """The newest round of each asset; raises `RpcError` if the address fails as a whole or its head lags."""
-        calls = [contracts.latest_round_data(self.feeds[asset].proxy) for asset in assets]
+        known = [asset for asset in assets if asset not in endpoint.unverified]
+        calls = [contracts.latest_round_data(self.feeds[asset].proxy) for asset in known]
         if endpoint.has_multicall and self._multicall:
             head_at, answers = _by_multicall(endpoint.rpc, self._multicall, calls)
         else:
@@ -86,39 +93,38 @@ class FeedReader:
         lag = self._clock.now().timestamp() - head_at
         if lag > self._max_head_lag_s:
             raise RpcError(RpcFault.STALE_HEAD, f"{endpoint.name} lags: its newest block is {lag:.0f} s old")
-        rounds = {asset: _round(answer) for asset, answer in zip(assets, answers, strict=True)}
+        read = {asset: _round(answer) for asset, answer in zip(known, answers, strict=True)}
+        rounds = {asset: read.get(asset, _REVERTED) for asset in assets}
         if len(rounds) > 1 and all(each == _REVERTED for each in rounds.values()):
             raise RpcError(RpcFault.RPC_ERROR, f"every feed reverts on {endpoint.name}")
         return rounds
 
-    def _verify_feed(self, rpc: JsonRpc, asset: str, feed: ChainlinkFeed, text: Any, number: Any) -> None:
-        if isinstance(text, CallError) or isinstance(number, CallError):
-            raise RpcError(RpcFault.UNVERIFIED, f"{rpc.name} does not tell what the proxy of {asset} is")
-        if text == "0x" or number == "0x":
-            raise self._contradiction(
-                RpcFault.UNVERIFIED, f"{rpc.name} has no contract at {feed.proxy}, the proxy of {asset}."
-            )
-        try:
-            found = (contracts.decode_text(bytes.fromhex(text[2:])), contracts.decode_uint(bytes.fromhex(number[2:])))
-        except (UndecodableError, ValueError, TypeError):
-            raise RpcError(RpcFault.MALFORMED, f"{rpc.name} describes the proxy of {asset} unreadably") from None
-        expected = (feed.description, feed.decimals)
-        if found != expected:
-            raise self._contradiction(
-                RpcFault.UNVERIFIED,
-                f"{rpc.name}: the Chainlink proxy of {asset} should be {expected[0]!r} with {expected[1]} decimals, "
-                f"but it is {found[0][:64]!r} with {found[1]}.",
-            )
-
-    def _contradiction(self, fault: RpcFault, message: str) -> Exception:
-        # Once the table was confirmed by one address, another that denies it is at fault itself.
-        if self._is_confirmed:
-            return RpcError(fault, message)
-        return FeedTableError(f"{message} Correct the feed table, or BALLAST_ETHEREUM_RPC_URLS.")
-
 
 _IDENTITY = (contracts.description, contracts.decimals)
 _REVERTED = Unread("reverted", True)
+
+
+def _is_verified(rpc: JsonRpc, asset: str, feed: ChainlinkFeed, text: Any, number: Any) -> bool:
+    """Whether the proxy is what the table says; False where its contract reverts."""
+    errors = [each for each in (text, number) if isinstance(each, CallError)]
+    if any(not each.is_revert for each in errors):
+        raise RpcError(RpcFault.UNVERIFIED, f"{rpc.name} does not tell what the proxy of {asset} is")
+    if errors:
+        return False
+    if text == "0x" or number == "0x":
+        message = f"{rpc.name} has no contract at {feed.proxy}, the proxy of {asset}."
+        raise RpcError(RpcFault.UNVERIFIED, message, is_contradiction=True)
+    try:
+        found = (contracts.decode_text(bytes.fromhex(text[2:])), contracts.decode_uint(bytes.fromhex(number[2:])))
+    except (UndecodableError, ValueError, TypeError):
+        raise RpcError(RpcFault.MALFORMED, f"{rpc.name} describes the proxy of {asset} unreadably") from None
+    if found != (feed.description, feed.decimals):
+        message = (
+            f"{rpc.name}: the Chainlink proxy of {asset} should be {feed.description!r} with {feed.decimals} decimals, "
+            f"but it is {found[0][:64]!r} with {found[1]}."
+        )
+        raise RpcError(RpcFault.UNVERIFIED, message, is_contradiction=True)
+    return True
 
 
 def _by_multicall(rpc: JsonRpc, multicall: str, calls: Sequence[EthCall]) -> tuple[int, list[bytes | CallError]]:

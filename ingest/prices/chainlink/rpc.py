@@ -46,16 +46,24 @@ class RpcFault(StrEnum):
 class RpcError(BallastError):
     """An address could not be used; another one may answer. The message names no address.
 
-    `is_down`: nobody listens there, so that what listens there next may be another server.
+    `is_down`: nobody listens there, so that what listens there next may be another server. `is_contradiction`: it
+    serves another chain or other contracts than the feed table says.
     """
 
     def __init__(
-        self, fault: RpcFault, message: str, retry_after_s: float | None = None, *, is_down: bool = False
+        self,
+        fault: RpcFault,
+        message: str,
+        retry_after_s: float | None = None,
+        *,
+        is_down: bool = False,
+        is_contradiction: bool = False,
     ) -> None:
         super().__init__(message)
         self.fault = fault
         self.retry_after_s = retry_after_s
         self.is_down = is_down
+        self.is_contradiction = is_contradiction
 
 
 class JsonRpc:

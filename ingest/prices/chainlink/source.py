@@ -79,7 +79,7 @@ class ChainlinkSource:
         return CHAINLINK
 
     def run(self, sink: Sink, stop: threading.Event) -> None:
-        """Poll until `stop` is set; raises `FeedTableError` if the chain contradicts the table."""
+        """Poll until `stop` is set; raises `FeedTableError` if every address contradicts the table."""
         try:
             while not stop.is_set():
                 started = self._monotonic()
@@ -99,6 +99,9 @@ class ChainlinkSource:
         try:
             self._failover.first_answer(lambda endpoint: self._read_missing(endpoint, found))
         except RpcError as error:
+            # Once one address has confirmed the table, another that denies it is at fault itself.
+            if error.is_contradiction and not self._reader.is_confirmed:
+                raise FeedTableError(f"{error.message} Correct the feed table, or BALLAST_ETHEREUM_RPC_URLS.") from None
             failure = error
         now = self._clock.now()
         for asset, each in found.items():

@@ -43,6 +43,7 @@ class PythOptions:
     A stream without an event for `silent_s` counts as dead, and so does one on which no feed's publish time has
     advanced for `frozen_s`. The back-off between attempts starts at `backoff_base_s`, ends at `backoff_max_s`, and
     begins anew once prices have moved on a stream that has lived for `stable_s`. `poll_s` is how soon a stop is seen.
+    Feeds that Hermes did not know are asked for again after `unknown_again_s`.
     """
 
     silent_s: float = 15.0
@@ -50,6 +51,7 @@ class PythOptions:
     backoff_base_s: float = 1.0
     backoff_max_s: float = 30.0
     stable_s: float = 60.0
+    unknown_again_s: float = 300.0
     poll_s: float = 0.2
     allowed_skew: timedelta = ALLOWED_SKEW
     hermes: HermesOptions = field(default_factory=HermesOptions)
@@ -127,7 +129,10 @@ class PythSource:
         return wanted
 
     def _follow(self, client: HermesClient, feed_ids: Sequence[str], sink: Sink, stop: threading.Event) -> None:
-        """Report events until `stop` is set; raises `HermesError` once the stream is of no use."""
+        """Report events until `stop` is set or it is time to ask for missing feeds again.
+
+        Raises `HermesError` once the stream is of no use.
+        """
         options = self._options
         with closing(client.stream(feed_ids)) as stream:
             opened_at = event_at = moved_at = self._monotonic()
@@ -140,6 +145,8 @@ class PythSource:
                         moved_at = now
                         if now - opened_at >= options.stable_s:
                             self._backoff.reset()
+                if len(feed_ids) < len(self._assets) and now - opened_at >= options.unknown_again_s:
+                    return
                 if now - event_at >= options.silent_s:
                     raise HermesError("silent", f"Hermes sent no price for {options.silent_s:g} s on an open stream.")
                 if now - moved_at >= options.frozen_s:

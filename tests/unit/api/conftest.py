@@ -71,6 +71,7 @@ POSITION: dict[str, Any] = {
     "price_status": "ok",
     "price_observed_at": NOW,
     "price_age_seconds": 12,
+    "positions_are_complete": True,
     "is_simulated": True,
 }
 DEBT = POSITION | {

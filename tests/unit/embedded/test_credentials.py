@@ -141,6 +141,17 @@ def test_env_file__local_price_sources_are_marked_as_simulated(tmp_path: Path) -
     assert settings.oracle_port == 8617
 
 
+def test_env_file__real_price_sources_replace_the_local_ones(tmp_path: Path) -> None:
+    file = _env_file(tmp_path / "state")
+    lines = [line for line in file.read_text().splitlines() if not line.startswith("BALLAST_ETHEREUM_RPC_URLS")]
+    file.write_text("\n".join([*lines, "BALLAST_ETHEREUM_RPC_URLS=https://rpc.example/key", ""]))
+    ensure_env_file(file.parent, Ports.from_base(9600))
+    settings = stack_settings(file.parent)
+    assert [url.get_secret_value() for url in settings.ethereum_rpcs] == ["https://rpc.example/key"]
+    assert (settings.pyth_hermes_url, settings.pyth_token, settings.pyth_benchmarks_url) == (None, None, None)
+    assert (settings.price_feeds, settings.prices_are_simulated, settings.ethereum_control_url) == (None, False, None)
+
+
 def test_env_file__price_sources_elsewhere_stay_and_are_not_marked(tmp_path: Path) -> None:
     (tmp_path / "ballast.env").write_text("BALLAST_ETHEREUM_RPC_URLS=https://rpc.example/key,https://other.example\n")
     ensure_env_file(tmp_path, Ports.from_base())

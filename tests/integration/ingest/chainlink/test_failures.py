@@ -8,6 +8,7 @@ from decimal import Decimal
 import pytest
 from pydantic import SecretStr
 
+from infra.embedded.chain.addresses import TRANSMITTER
 from infra.embedded.chain.models import FailureMode
 from infra.embedded.ports import free_ports
 from ingest.prices.ticks import CHAINLINK
@@ -57,6 +58,26 @@ def test_poll__asks_the_next_address_in_the_same_round(chain, new_source, sink, 
     source.poll(sink)
 
     assert sink.prices()["BTC"] == Decimal("65001")
+    assert (sink.answers, sink.failures) == (2, [])
+
+
+def test_poll__goes_on_with_the_second_address_where_the_first_is_of_another_chain(chain, new_source, sink):
+    chain.control.fail(FailureMode.WRONG_CHAIN, lane="first")
+    source = new_source(["first", "second"])
+    source.poll(sink)
+    assert set(sink.prices()) == set(chain.table.assets)
+    assert (sink.failures, sink.rejections) == ([], [])
+
+
+def test_poll__a_feed_that_reverts_from_the_start_leaves_the_others(chain, new_source, sink):
+    good = chain.table.assets["ETH"]
+    gone = good.model_copy(update={"chainlink": good.chainlink.model_copy(update={"proxy": TRANSMITTER})})
+    table = chain.table.model_copy(update={"assets": chain.table.assets | {"ETH": gone}})
+    source = new_source(table=table)
+    source.poll(sink)
+    source.poll(sink)
+    assert set(sink.prices()) == {"BTC", "USDC"}
+    assert [(rejection.asset, rejection.code) for rejection in sink.rejections] == [("ETH", "reverted")]
     assert (sink.answers, sink.failures) == (2, [])
 
 

@@ -101,15 +101,40 @@ def test_source__covers_a_pause_and_begins_anew_after_a_long_one(
 ) -> None:
     async def live() -> None:
         source = AlertSource(book, clock, quick, lambda: None)
+        source.subscribers = 1
         source.apply(source.plan()())
         epoch = source.log.epoch
+        source.subscribers = 0
         book.put_alert("in-the-pause", at=clock.now())
         clock.advance(59 * MINUTE)
+        source.subscribers = 1
         source.apply(source.plan()())
         assert (source.log.epoch, source.log.end) == (epoch, 1)
+        source.subscribers = 0
         clock.advance(61 * MINUTE)
-        source.apply(source.plan()())
+        source.subscribers = 1
         assert source.log.epoch != epoch
+        source.apply(source.plan()())
         assert source.log.end == 0
+
+    anyio.run(live)
+
+
+def test_source__keeps_its_log_under_subscribers_through_a_long_outage(
+    quick: StreamPolicy, book: Any, clock: FixedClock
+) -> None:
+    async def live() -> None:
+        source = AlertSource(book, clock, quick, lambda: None)
+        source.subscribers = 1
+        book.put_alert("before", at=clock.now())
+        source.apply(source.plan()())
+        log = source.log
+        source.plan()
+        book.put_alert("in-the-outage", at=clock.now())
+        clock.advance(70 * MINUTE)
+        source.apply(source.plan()())
+        source.apply(source.plan()())
+        assert source.log is log
+        assert [log.at(number).row.margin_event_id for number in range(log.end)] == ["before", "in-the-outage"]
 
     anyio.run(live)

@@ -108,7 +108,11 @@ def test_price_id__is_the_same_after_a_crash_within_the_slot(
     first = publish(decide(*readings)).price
     again = publish(decide(*readings, at=later(now, 20))).price
     assert again.price_id == first.price_id
-    assert publish(decide(at=later(now, 1))).price.price_id == publish(decide(at=later(now, 2))).price.price_id
+
+
+def test_price_id__of_no_price_is_new_each_time_it_is_said(decide: Any, publish: Any, now: datetime) -> None:
+    # After a crash it must not be taken for the one that was said before a price came in between.
+    assert publish(decide(at=later(now, 1))).price.price_id != publish(decide(at=later(now, 2))).price.price_id
 
 
 def test_price_id__is_new_at_the_heartbeat_of_an_unmoved_price(

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.messages import PriceMessage, PriceTicksMessage, Quality, parse_message
+from ingest.messages import PRICE_LIMIT, PriceMessage, PriceTicksMessage, Quality, parse_message
 from ingest.prices.breakers import Standing
 from ingest.prices.feeds import AssetFeeds, ChainlinkFeed, PythFeed
 from ingest.prices.inputs import SourceView
@@ -135,6 +135,11 @@ def test_select__of_two_that_contradict_takes_the_one_nearer_to_the_last_good_pr
     assert (found.price_usd, found.kind) == (Decimal("66950"), Kind.SOURCES_DISAGREE)
     assert found.quality is Quality.DEGRADED
     assert found.reason == "sources disagree by 300 bp: pyth is nearer to the last good price"
+    assert found.price_usd is not None
+    assert found.confidence_usd is not None
+    # It may be the one that lags: the interval reaches to the other.
+    others = [each.tick.price_usd for each in found.inputs if not each.used]
+    assert [abs(other - found.price_usd) <= found.confidence_usd for other in others] == [True]
     assert found.inputs[0].code == "contradicts"
     assert found.good_price is None
 
@@ -262,7 +267,8 @@ def pairs(draw: st.DrawFn) -> dict[str, Tick]:
     ticks = {source: draw(readings(source)) for source in draw(st.sets(st.sampled_from(["chainlink", "pyth"])))}
     if len(ticks) == 2 and draw(st.booleans()):
         near = ticks["chainlink"].price_usd * draw(st.sampled_from([Decimal("1"), Decimal("1.001"), Decimal("0.99")]))
-        ticks["pyth"] = replace(ticks["pyth"], price_usd=near, confidence_usd=None)
+        # The sources reject what is not below the limit.
+        ticks["pyth"] = replace(ticks["pyth"], price_usd=min(near, PRICE_LIMIT - 1), confidence_usd=None)
     return ticks
 
 
