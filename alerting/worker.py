@@ -63,7 +63,7 @@ def run_worker(settings: Settings, stop: threading.Event, options: SenderOptions
         try:
             with (
                 closing(Heartbeat(engine, SERVICE)) as shown,
-                beating(shown, lambda: thread.is_alive() and consumer.is_turning()),
+                beating(shown, lambda: thread.is_alive() and consumer.is_turning(), problem=lambda: consumer.problem),
             ):
                 consumer.run(stop)
         finally:

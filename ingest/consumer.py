@@ -231,12 +231,20 @@ def main() -> None:
     for thread in running:
         thread.start()
     _log.info("consuming", subscriptions=[thread.name for thread in running])
-    with heartbeat(settings, "consumer") as shown, beating(shown, lambda: all(each.is_turning() for each in made)):
+    with (
+        heartbeat(settings, "consumer") as shown,
+        beating(shown, lambda: all(each.is_turning() for each in made), problem=lambda: _problem(made)),
+    ):
         failed = _wait(running, stop)
     if failed:
         _log.error("consumer_failed", subscriptions=failed)
         raise SystemExit(1)
     _log.info("stopped")
+
+
+def _problem(made: Sequence[BatchConsumer]) -> str | None:
+    """What the first consumer whose batches fail fails of."""
+    return next((each.problem for each in made if each.problem), None)
 
 
 def _wait(running: Sequence[threading.Thread], stop: threading.Event) -> list[str]:

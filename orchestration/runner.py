@@ -55,6 +55,7 @@ def run_job(definitions: dg.Definitions, instance: dg.DagsterInstance, job: str)
 @dataclass
 class _Doing:
     what: str = "waiting"
+    problem: str | None = None
 
 
 def _requests(first: str | None, every: float | None, job: str | None, stop: threading.Event) -> Iterator[str]:
@@ -89,7 +90,7 @@ def main() -> None:
         dg.DagsterInstance.get() as instance,
         heartbeat(settings, "runner") as shown,
         # From a thread, for a build takes longer than a heartbeat may be silent.
-        beating(shown, lambda: True, lambda: doing.what),
+        beating(shown, lambda: True, lambda: doing.what, lambda: doing.problem),
     ):
         print(json.dumps({"ready": True}), flush=True)
         # The expectations' library takes eight seconds to import: it loads while the first steps wait for servers.
@@ -98,6 +99,7 @@ def main() -> None:
             doing.what = f"running {job}"
             outcome = run_job(definitions, instance, job)
             doing.what = f"waiting; {job} {'succeeded' if outcome['success'] else 'failed'}"
+            doing.problem = None if outcome["success"] else "job_failed"
             _log.info("job_ended", **{k: v for k, v in outcome.items() if k != "job"}, job=job)
             print(json.dumps(outcome), flush=True)
 

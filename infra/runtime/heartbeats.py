@@ -137,7 +137,10 @@ def heartbeat(settings: Settings, name: str) -> Iterator[Heartbeat]:
 
 @contextmanager
 def beating(
-    shown: Heartbeat, is_working: Callable[[], bool], detail: Callable[[], str | None] = lambda: None
+    shown: Heartbeat,
+    is_working: Callable[[], bool],
+    detail: Callable[[], str | None] = lambda: None,
+    problem: Callable[[], str | None] = lambda: None,
 ) -> Iterator[None]:
     """Beat from a thread each second of the block in which `is_working`, for a process without a loop of its own."""
     ended = threading.Event()
@@ -145,7 +148,7 @@ def beating(
     def run() -> None:
         while not ended.is_set():
             if is_working():
-                shown.beat(detail())
+                shown.beat(detail(), problem())
             ended.wait(EVERY_S)
 
     thread = threading.Thread(target=run, name=f"beating-{shown.name}", daemon=True)

@@ -194,6 +194,7 @@ class BatchConsumer:
     dead_letter_topic: str | None = None
     _queue: queue.Queue[Message] = field(init=False)
     _turned_at: float = field(init=False, default_factory=time.monotonic)
+    _problem: str | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         self._queue = queue.Queue()
@@ -201,6 +202,11 @@ class BatchConsumer:
     def is_turning(self, within_s: float = 60.0) -> bool:
         """Whether it went round its loop lately: with messages, without, or waiting for a server that is away."""
         return time.monotonic() - self._turned_at <= within_s
+
+    @property
+    def problem(self) -> str | None:
+        """The code of what the last batch failed of; None while batches are handled."""
+        return self._problem
 
     def run(self, stop: threading.Event) -> None:
         """Consume until `stop` is set; reconnects with back-off when Pub/Sub goes away."""
@@ -288,13 +294,17 @@ class BatchConsumer:
         while not stop.is_set():
             self._turned_at = time.monotonic()
             try:
-                return self.handle(received)
+                outcomes = self.handle(received)
+                self._problem = None
+                return outcomes
             except NotReadyError as error:
+                self._problem = error.code
                 _log.warning("batch_waits", subscription=self.subscription, messages=len(batch), reason=error.message)
                 stop.wait(back_off_s)
                 back_off_s = min(back_off_s * 2, 10.0)
             except Exception as error:
                 # The boundary of at-least-once: whatever failed, the messages come again.
+                self._problem = "batch_failed"
                 _log.exception("batch_failed", subscription=self.subscription, messages=len(batch), reason=str(error))
                 stop.wait(0.5)
                 return None

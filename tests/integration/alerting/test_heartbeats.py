@@ -95,6 +95,14 @@ def test_beating__only_while_it_works(beats: Engine) -> None:
         assert beat_of(beats, "runner").detail == "job"
 
 
+def test_beating__tells_the_problem_while_there_is_one(beats: Engine) -> None:
+    with (
+        closing(Heartbeat(beats, "consumer", every_s=0.01)) as shown,
+        beating(shown, lambda: True, problem=lambda: "not_ready"),
+    ):
+        assert beat_of(beats, "consumer").problem == "not_ready"
+
+
 @pytest.mark.parametrize(
     ("seconds_ago", "uptime_s", "is_believed"),
     [(1, None, True), (1, 60, True), (20, 60, False), (5, 2, False)],
