@@ -21,7 +21,7 @@ from infra.runtime.settings import Settings, load_settings
 from streamlit_app.reads import LastGood, ProblemKind, Reading, ReadKey
 
 # Less than the time between two runs of a live part: its own last read must not be served to it again.
-LIVE_TTL_S = 0.3
+LIVE_TTL_S = 0.5
 NOT_KEPT = timedelta(0)
 SECONDARY_MAX_AGE = timedelta(seconds=5)
 SLOW_MAX_AGE = timedelta(seconds=60)

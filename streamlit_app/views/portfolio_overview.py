@@ -9,7 +9,7 @@ from streamlit_app.components import scope
 from streamlit_app.components.sign_in import sign_out
 from streamlit_app.views import overview_account, overview_book, overview_slow
 
-LIVE_EVERY_S = 0.5
+LIVE_EVERY_S = 1.0
 SLOW_EVERY_S = 5
 
 
