@@ -18,6 +18,7 @@ from starlette.responses import JSONResponse
 from starlette.types import Scope
 
 from alerting.errors import NotificationNotFoundError, ThresholdsInvalidError
+from infra.runtime.cursors import CursorInvalidError
 from infra.runtime.errors import AppendError, BallastError, NotReadyError, WarehouseError
 from infra.runtime.logs import get_logger
 from ingest.errors import AssetUnknownError, FeedTableError
@@ -65,12 +66,6 @@ class AccountUnknownError(ApiError):
     """No position was ever settled for the account."""
 
     code = "account_unknown"
-
-
-class CursorInvalidError(ApiError):
-    """A page cursor is not one that the API gave out."""
-
-    code = "cursor_invalid"
 
 
 class MartsNotBuiltError(ApiError):

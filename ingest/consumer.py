@@ -7,7 +7,6 @@ the same rows with the same ids, which staging drops.
 from __future__ import annotations
 
 import hashlib
-import signal
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from infra.runtime.ids import stable_id
 from infra.runtime.logs import configure_logs, get_logger
 from infra.runtime.pubsub import Ack, BatchConsumer, DeadLetter, Handler, Outcome, Received, Retry, TopicSpec
 from infra.runtime.settings import Settings, load_settings
+from infra.runtime.signals import stop_on_signals
 from ingest import tables, topics
 from ingest.errors import InvalidMessageError
 from ingest.messages import (
@@ -224,8 +224,7 @@ def main() -> None:
     settings = load_settings()
     configure_logs("consumer", settings.log_level)
     stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    stop_on_signals(stop)
     made = consumers(settings, Warehouse(settings), SystemClock())
     running = [threading.Thread(target=each.run, args=(stop,), name=each.subscription) for each in made]
     for thread in running:

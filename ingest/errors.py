@@ -41,12 +41,6 @@ class AssetUnknownError(BallastError):
     code = "asset_unknown"
 
 
-class InvalidCursorError(BallastError):
-    """A page cursor is not one that was given out."""
-
-    code = "cursor_invalid"
-
-
 class InvalidRangeError(BallastError):
     """A range of time ends before it begins, or is longer than a read may be."""
 

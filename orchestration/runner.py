@@ -8,7 +8,6 @@ each ends in one line of JSON on standard output.
 import argparse
 import importlib
 import json
-import signal
 import sys
 import threading
 import time
@@ -21,6 +20,7 @@ import dagster as dg
 from infra.runtime.heartbeats import beating, heartbeat
 from infra.runtime.logs import configure_logs, get_logger
 from infra.runtime.settings import load_settings
+from infra.runtime.signals import stop_on_signals
 from orchestration.definitions import build_definitions
 
 _log = get_logger(__name__)
@@ -82,8 +82,7 @@ def main() -> None:
     configure_logs("runner", settings.log_level)
     stop = threading.Event()
     if arguments.every is not None:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: stop.set())
+        stop_on_signals(stop)
     definitions = build_definitions(settings)
     doing = _Doing()
     with (

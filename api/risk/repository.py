@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from dataclasses import fields
 from decimal import Decimal
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
-from api.errors import CursorInvalidError
 from assets.risk.queries import MarginHealth, Reader
+from infra.runtime.cursors import OpaqueCursor
 from ingest.messages import AccountId
 
 _URGENCY_OF_OTHERS = 1
@@ -46,30 +44,12 @@ limit @max_rows
 """
 
 
-class PageCursor(BaseModel):
+class PageCursor(OpaqueCursor):
     """The place behind one account in the order of urgency; opaque to callers."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    version: int = Field(default=1, ge=1, le=1, alias="v")
     urgency: int = Field(ge=0, le=2, alias="u")
     health_pct: Decimal | None = Field(alias="h", max_digits=38, decimal_places=9, allow_inf_nan=False)
     account_id: AccountId = Field(alias="a")
-
-    def encode(self) -> str:
-        """The cursor as it travels."""
-        return base64.urlsafe_b64encode(self.model_dump_json(by_alias=True).encode()).decode().rstrip("=")
-
-    @classmethod
-    def decode(cls, text: str) -> PageCursor:
-        """The cursor of `text`; `CursorInvalidError` if the API did not make it."""
-        try:
-            content = base64.b64decode(text.encode() + b"=" * (-len(text) % 4), altchars=b"-_", validate=True)
-            return cls.model_validate_json(content)
-        except (binascii.Error, UnicodeEncodeError, ValidationError):
-            raise CursorInvalidError(
-                "The cursor is not one of this API. Send next_cursor of the page before, or none to begin again."
-            ) from None
 
 
 def cursor_behind(row: MarginHealth) -> PageCursor:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 import random
-import signal
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -23,6 +22,7 @@ from infra.runtime.clock import SystemClock
 from infra.runtime.errors import BallastError
 from infra.runtime.logs import configure_logs, get_logger
 from infra.runtime.settings import Settings, load_settings
+from infra.runtime.signals import stop_on_signals
 from ingest.closes import Close, PriceSet
 from ingest.market import collect_closes
 from ingest.messages import SIMULATED
@@ -121,8 +121,7 @@ def main() -> None:
     settings = load_settings()
     configure_logs("market", settings.log_level)
     stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    stop_on_signals(stop)
     if settings.ethereum_control_url is None:
         _log.info("nothing_to_move", reason="the price sources of the settings are not the local ones")
         stop.wait()

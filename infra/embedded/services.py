@@ -100,22 +100,8 @@ def ground_services(state: StateFolder, ports: Ports) -> tuple[Service, ...]:
             stop_signal="INT",
             stop_wait_s=30,
         ),
-        Service(
-            name="ethereum",
-            group=Group.GROUND,
-            argv=_module("infra.embedded.chain", *_source_arguments(folder / "ethereum", ports.ethereum, folder)),
-            ports=(ports.ethereum,),
-            probes=(HttpProbe(ports.ethereum, "/healthz"),),
-            address=f"http://{HOST}:{ports.ethereum}",
-        ),
-        Service(
-            name="hermes",
-            group=Group.GROUND,
-            argv=_module("infra.embedded.hermes", *_source_arguments(folder / "hermes", ports.hermes, folder)),
-            ports=(ports.hermes,),
-            probes=(HttpProbe(ports.hermes, "/healthz"),),
-            address=f"http://{HOST}:{ports.hermes}",
-        ),
+        _price_source("ethereum", "infra.embedded.chain", ports.ethereum, folder),
+        _price_source("hermes", "infra.embedded.hermes", ports.hermes, folder),
         Service(
             name="inbox",
             group=Group.GROUND,
@@ -254,8 +240,17 @@ def _module(name: str, *arguments: str) -> tuple[str, ...]:
     return (sys.executable, "-m", name, *arguments)
 
 
-def _source_arguments(data_dir: Path, port: int, state_dir: Path) -> tuple[str, ...]:
-    return ("--data-dir", str(data_dir), "--port", str(port), "--feeds", str(state_dir / FEEDS_FILE))
+def _price_source(name: str, module: str, port: int, state_dir: Path) -> Service:
+    """A local source of prices, which serves the feeds of the state folder's table."""
+    files = ("--data-dir", str(state_dir / name), "--feeds", str(state_dir / FEEDS_FILE))
+    return Service(
+        name=name,
+        group=Group.GROUND,
+        argv=_module(module, *files, "--port", str(port)),
+        ports=(port,),
+        probes=(HttpProbe(port, "/healthz"),),
+        address=f"http://{HOST}:{port}",
+    )
 
 
 def _script(name: str, *arguments: str) -> tuple[str, ...]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import signal
 import threading
 
 from infra.runtime.bigquery import Warehouse
@@ -13,6 +12,7 @@ from infra.runtime.heartbeats import heartbeat
 from infra.runtime.logs import configure_logs, get_logger
 from infra.runtime.pubsub import Publisher
 from infra.runtime.settings import load_settings
+from infra.runtime.signals import stop_on_signals
 from ingest.prices.feeds import load_feeds
 from ingest.prices.process import RESTORE_WITHIN_S, restore_last_good, run
 from ingest.prices.sources import sources
@@ -21,8 +21,7 @@ from ingest.prices.sources import sources
 def main() -> None:
     """Run until SIGTERM or SIGINT; what waits then is sent once more."""
     stop, clock = threading.Event(), SystemClock()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    stop_on_signals(stop)
     try:
         settings = load_settings()
         configure_logs("oracle", settings.log_level)

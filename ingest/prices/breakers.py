@@ -107,7 +107,6 @@ class Breaker:
     def failed(self, code: str, reason: str, at: datetime) -> Breaker:
         """The source could not be read."""
         known = replace(self, failures=self.failures + 1, answers=0, last_error=LastError(code, reason, at))
-        known = known._cooled(at)
         too_many = known.failures >= known.policy.failures_to_open
         if known.state is BreakerState.HALF_OPEN or (known.state is BreakerState.CLOSED and too_many):
             return known._opened(at)

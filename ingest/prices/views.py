@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer, ValidationError, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer, WithJsonSchema
 
 from infra.runtime.clock import as_utc
-from ingest.errors import InvalidCursorError
+from infra.runtime.cursors import OpaqueCursor
 from ingest.messages import BreakerState
 
 ExactDecimal = Annotated[
@@ -140,26 +138,8 @@ class OracleSourceList(View):
     sources: list[OracleSourceView]
 
 
-class HistoryCursor(BaseModel):
+class HistoryCursor(OpaqueCursor):
     """The place behind one price in its history; opaque to callers."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    version: int = Field(default=1, ge=1, le=1, alias="v")
     published_at: UtcTime = Field(alias="t")
     price_id: str = Field(min_length=1, max_length=128, alias="p")
-
-    def encode(self) -> str:
-        """The cursor as it travels."""
-        return base64.urlsafe_b64encode(self.model_dump_json(by_alias=True).encode()).decode().rstrip("=")
-
-    @classmethod
-    def decode(cls, text: str) -> HistoryCursor:
-        """The cursor of `text`; raises `InvalidCursorError` if it was not given out."""
-        try:
-            content = base64.b64decode(text.encode() + b"=" * (-len(text) % 4), altchars=b"-_", validate=True)
-            return cls.model_validate_json(content)
-        except (binascii.Error, ValueError, ValidationError):
-            raise InvalidCursorError(
-                "The cursor is not one of this API. Send next_cursor of the page before, or none to begin again."
-            ) from None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
 import json
 import sys
 import threading
@@ -12,6 +11,7 @@ from typing import Any, cast
 from pydantic import BaseModel, SecretStr, TypeAdapter, ValidationError
 from pydantic_core import from_json
 
+from infra.embedded.access import bearer_of, matches
 from infra.embedded.chain.addresses import CHAIN_ID
 from infra.embedded.chain.failures import Failures
 from infra.embedded.chain.jsonrpc import JsonRpcServer
@@ -48,12 +48,12 @@ class ChainServer(ThreadingHTTPServer):
         self.failures = Failures()
         self.rpc = JsonRpcServer(market)
         self.rpc_requests = 0
-        self._token = token.get_secret_value() if token else ""
+        self._token = token
         self._count_lock = threading.Lock()
 
-    def admits(self, given: str) -> bool:
-        """Whether the token is right, in constant time; without a configured token none is."""
-        return bool(self._token) and hmac.compare_digest(given.encode(), self._token.encode())
+    def admits(self, given: str | None) -> bool:
+        """Whether the token is right; without a configured token none is."""
+        return matches(given, self._token)
 
     def count(self) -> None:
         """Count a JSON-RPC request over HTTP; a batch is one."""
@@ -191,8 +191,7 @@ class _Handler(BaseHTTPRequestHandler):
                 return None
 
     def _may_control(self) -> bool:
-        scheme, _, token = self.headers.get("authorization", "").partition(" ")
-        if scheme.lower() == "bearer" and self._app.admits(token.strip()):
+        if self._app.admits(bearer_of(self.headers.get("authorization", ""))):
             return True
         self._refuse()
         return False

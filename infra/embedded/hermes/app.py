@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hmac
 import re
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
@@ -14,6 +13,7 @@ from fastapi import Depends, FastAPI, HTTPException, Query, Request, Response
 from fastapi.responses import JSONResponse, PlainTextResponse
 from pydantic import SecretStr
 
+from infra.embedded.access import bearer_of, matches
 from infra.embedded.errors import EmbeddedError
 from infra.embedded.hermes.board import Snapshot
 from infra.embedded.hermes.bodies import feed_metadata, update_body
@@ -169,16 +169,9 @@ def _add_control(app: FastAPI, settings: Settings, hub: Hub) -> None:
 
 
 def _require(request: Request, *tokens: SecretStr | None) -> None:
-    scheme, _, given = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not any(_matches(given.strip(), token) for token in tokens):
+    given = bearer_of(request.headers.get("authorization", ""))
+    if not any(matches(given, token) for token in tokens):
         raise HTTPException(401, "Unauthorized", {"www-authenticate": "Bearer"})
-
-
-def _matches(given: str, wanted: SecretStr | None) -> bool:
-    """In constant time; a secret that is not configured matches nothing."""
-    if wanted is None or not wanted.get_secret_value():
-        return False
-    return hmac.compare_digest(given.encode(), wanted.get_secret_value().encode())
 
 
 def _feed_ids(request: Request, snapshot: Snapshot, is_lenient: bool) -> list[str]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hmac
 
 from fastapi import HTTPException, Request
 from pydantic import SecretStr
 from starlette.requests import ClientDisconnect
+
+from infra.embedded.access import bearer_of, matches
 
 BROWSER_USER = "ballast"
 MAX_BODY_BYTES = 1024**2
@@ -26,8 +27,7 @@ def require_reader(request: Request, token: SecretStr | None, *, is_browser_allo
 
 def bearer(request: Request) -> str | None:
     """The bearer token of the request."""
-    scheme, _, value = request.headers.get("authorization", "").partition(" ")
-    return value.strip() if scheme.lower() == "bearer" else None
+    return bearer_of(request.headers.get("authorization", ""))
 
 
 def basic(request: Request) -> tuple[str | None, str | None]:
@@ -40,13 +40,6 @@ def basic(request: Request) -> tuple[str | None, str | None]:
     except (binascii.Error, UnicodeDecodeError):
         return None, None
     return (user, password) if separator else (None, None)
-
-
-def matches(given: str | None, wanted: SecretStr | None) -> bool:
-    """Whether the secret is right, in constant time; a secret that is not configured matches nothing."""
-    if given is None or wanted is None or not wanted.get_secret_value():
-        return False
-    return hmac.compare_digest(given.encode(), wanted.get_secret_value().encode())
 
 
 async def read_body(request: Request) -> bytes:

@@ -14,7 +14,8 @@ from typing import Any
 from fastapi import Request, Response
 from fastapi.responses import JSONResponse
 
-from infra.embedded.inbox.access import bearer, matches
+from infra.embedded.access import matches
+from infra.embedded.inbox.access import bearer
 from infra.embedded.inbox.reception import Contract, Verdict, optional_text, optional_time
 from infra.embedded.inbox.store import InboxChannel, Incoming
 from infra.runtime.settings import Settings

@@ -15,7 +15,8 @@ from urllib.parse import parse_qsl, urlsplit
 from fastapi import Request, Response
 from fastapi.responses import JSONResponse
 
-from infra.embedded.inbox.access import basic, matches
+from infra.embedded.access import matches
+from infra.embedded.inbox.access import basic
 from infra.embedded.inbox.reception import Contract, Verdict
 from infra.embedded.inbox.store import InboxChannel, Incoming
 from infra.runtime.clock import Clock

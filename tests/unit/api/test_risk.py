@@ -11,9 +11,9 @@ import pytest
 from google.api_core.exceptions import NotFound
 
 from alerting.margin.thresholds import OWN_THRESHOLDS_SQL
-from api.errors import CursorInvalidError
 from api.risk.repository import HEALTH_PAGE_SQL, PageCursor
 from assets.risk import queries
+from infra.runtime.cursors import CursorInvalidError
 from infra.runtime.errors import WarehouseError
 
 
