@@ -17,8 +17,10 @@ $(STAMP): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { echo "Ballast needs Python 3.11, $(PYTHON) is another version"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	@echo "Installing locked dependencies into $(VENV) (two to four minutes the first time)"
-	$(BIN)/pip install --disable-pip-version-check --progress-bar on --require-hashes -r requirements.lock
+	@# The lock is complete: nothing is left to resolve, and what a newer release would change cannot slip in.
+	$(BIN)/pip install --disable-pip-version-check --progress-bar on --no-deps --require-hashes -r requirements.lock
 	$(BIN)/pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation --editable .
+	$(BIN)/pip --disable-pip-version-check check
 	@touch $(STAMP)
 
 demo: $(STAMP) ## run the whole chain once and print it (PRICES=<folder of ASSET.csv> for real closes)
