@@ -8,6 +8,8 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, Protocol, TypeVar, get_type_hints
 
+from assets.risk.engine.methods import STANDARD_WINDOW
+
 
 class Reader(Protocol):
     """What runs a query; `infra.runtime.bigquery.Warehouse` is the real one."""
@@ -104,7 +106,11 @@ class LiquidationPrice:
 
 @dataclass(frozen=True)
 class ValueAtRisk:
-    """One estimate for an account, or for the book (`account_id` None); losses positive, in USD."""
+    """One estimate for an account, or for the book (`account_id` None); losses positive, in USD.
+
+    `reason` says why there is no figure, or, with `is_fallback`, why this method stands in for historical simulation.
+    The bounds are those of an interval of `interval_confidence`; None where the sample cannot bound the figure.
+    """
 
     account_id: str | None
     as_of_date: date
@@ -112,14 +118,24 @@ class ValueAtRisk:
     estimator: str
     confidence: Decimal
     horizon_days: int
+    horizon_rule: str
     window_observations: int
     observations: int
     tail_observations: int
     var_usd: Decimal | None
     es_usd: Decimal | None
+    var_lower_usd: Decimal | None
+    var_upper_usd: Decimal | None
+    es_lower_usd: Decimal | None
+    es_upper_usd: Decimal | None
+    interval_method: str
+    interval_confidence: Decimal
+    is_fallback: bool
     reason: str | None
     price_set_id: str
     is_simulated: bool
+    seed: int | None
+    code_version: str
     computed_at: datetime
 
 
@@ -237,22 +253,61 @@ where account_id in unnest(@account_ids)
 order by account_id, asset, threshold_pct desc
 """
 
-ACCOUNT_VAR_SQL = """
+# One estimate a confidence: historical simulation, or what stands in where it has no figure.
+_HEADLINE_ORDER = """
+    case
+        when method = 'historical_simulation' and var_usd is not null then 0
+        when is_fallback and method = 'ewma_delta_normal' and var_usd is not null then 1
+        when method = 'historical_simulation' then 2
+        else 3
+    end,
+    computed_at desc
+"""
+
+ACCOUNT_VAR_SQL = f"""
 select *
 from risk.portfolio_var
 where
     account_id in unnest(@account_ids)
+    and horizon_days = @horizon_days
+    and window_observations = @window_observations
     and as_of_date = (select max(as_of_date) from risk.portfolio_var)
-qualify row_number() over (partition by account_id, confidence, horizon_days, method order by computed_at desc) = 1
+qualify row_number() over (partition by account_id, confidence order by {_HEADLINE_ORDER}) = 1
 order by account_id, confidence
 """
 
-BOOK_VAR_SQL = """
+BOOK_VAR_SQL = f"""
+select *
+from risk.book_var
+where
+    horizon_days = @horizon_days
+    and window_observations = @window_observations
+    and as_of_date = (select max(as_of_date) from risk.book_var)
+qualify row_number() over (partition by confidence order by {_HEADLINE_ORDER}) = 1
+order by confidence
+"""
+
+# A price set may be replaced within a day: the figures of the one that was computed last count.
+ACCOUNT_VAR_ESTIMATES_SQL = """
+select *
+from risk.portfolio_var
+where account_id = @account_id and as_of_date = (select max(as_of_date) from risk.portfolio_var)
+qualify
+    row_number() over (
+        partition by method, horizon_days, window_observations, confidence order by computed_at desc
+    ) = 1
+order by method, horizon_days, window_observations, confidence
+"""
+
+BOOK_VAR_ESTIMATES_SQL = """
 select *
 from risk.book_var
 where as_of_date = (select max(as_of_date) from risk.book_var)
-qualify row_number() over (partition by confidence, horizon_days, method order by computed_at desc) = 1
-order by confidence
+qualify
+    row_number() over (
+        partition by method, horizon_days, window_observations, confidence order by computed_at desc
+    ) = 1
+order by method, horizon_days, window_observations, confidence
 """
 
 BOOK_SUMMARY_SQL = """
@@ -337,16 +392,37 @@ def liquidation_prices(reader: Reader, account_ids: Sequence[str]) -> list[Liqui
     return _read(reader, LiquidationPrice, LIQUIDATION_PRICES_SQL, {"account_ids": list(account_ids)})
 
 
-def account_var(reader: Reader, account_ids: Sequence[str]) -> list[ValueAtRisk]:
+def account_var(
+    reader: Reader,
+    account_ids: Sequence[str],
+    horizon_days: int = 1,
+    window_observations: int = STANDARD_WINDOW,
+) -> list[ValueAtRisk]:
     """The latest estimates of the accounts, one a confidence; empty for no accounts."""
     if not account_ids:
         return []
-    return _read(reader, ValueAtRisk, ACCOUNT_VAR_SQL, {"account_ids": list(account_ids)})
+    parameters = {
+        "account_ids": list(account_ids),
+        "horizon_days": horizon_days,
+        "window_observations": window_observations,
+    }
+    return _read(reader, ValueAtRisk, ACCOUNT_VAR_SQL, parameters)
 
 
-def book_var(reader: Reader) -> list[ValueAtRisk]:
+def book_var(reader: Reader, horizon_days: int = 1, window_observations: int = STANDARD_WINDOW) -> list[ValueAtRisk]:
     """The latest estimates of the book, one a confidence."""
-    return _read(reader, ValueAtRisk, BOOK_VAR_SQL)
+    parameters = {"horizon_days": horizon_days, "window_observations": window_observations}
+    return _read(reader, ValueAtRisk, BOOK_VAR_SQL, parameters)
+
+
+def account_var_estimates(reader: Reader, account_id: str) -> list[ValueAtRisk]:
+    """The latest estimates of the account by every method, horizon, window and confidence."""
+    return _read(reader, ValueAtRisk, ACCOUNT_VAR_ESTIMATES_SQL, {"account_id": account_id})
+
+
+def book_var_estimates(reader: Reader) -> list[ValueAtRisk]:
+    """The latest estimates of the book by every method, horizon, window and confidence."""
+    return _read(reader, ValueAtRisk, BOOK_VAR_ESTIMATES_SQL)
 
 
 def book_summary(reader: Reader) -> BookSummary:
