@@ -3,15 +3,55 @@
     {{ (observations * (10000 - confidence_bp) + 9999) // 10000 }}
 {%- endmacro %}
 
-{# The confidences as rows: confidence, tail_observations. #}
-{% macro confidence_levels() -%}
-    {%- set window = var("var_window_observations") -%}
-    {%- for bp in var("var_confidences_bp") %}
-        select
-            numeric '{{ "%.4f" | format(bp / 10000) }}' as confidence,
-            {{ tail_observations(window, bp) }} as tail_observations
-        {%- if not loop.last %}
-            union all
-        {% endif -%}
-    {%- endfor %}
+{# Ranks of a quantile and of its distribution-free interval among losses from the worst on, as a dict of `tail`, `upper`
+   and `lower`; none where the sample cannot bound that end. The losses beyond the quantile are Binomial(n, 1 - confidence);
+   a milder end of rank r is too mild, or a worse one of rank r too bad, with at most half of what the interval leaves out.
+   `assets.risk.engine.levels.tail_ranks` computes the same. #}
+{% macro tail_ranks(observations, confidence_bp) -%}
+    {%- set left_out = (10000 - var("var_interval_confidence_bp")) / 20000 -%}
+    {%- set beyond = (10000 - confidence_bp) / 10000 -%}
+    {%- set state = namespace(point=(1 - beyond) ** observations, below=0.0, upper=none, lower=none) -%}
+    {%- for rank in range(1, observations + 1) if state.lower is none -%}
+        {#- `point` is P(N = rank - 1), `below` P(N <= rank - 2). -#}
+        {%- if 1 - state.below <= left_out -%} {%- set state.lower = rank -%} {%- endif -%}
+        {%- set state.below = state.below + state.point -%}
+        {%- if state.below <= left_out -%} {%- set state.upper = rank -%} {%- endif -%}
+        {%- set state.point = state.point * (observations - rank + 1) / rank * beyond / (1 - beyond) -%}
+    {%- endfor -%}
+    {{
+        return(
+            {
+                "tail": tail_observations(observations, confidence_bp) | int,
+                "upper": state.upper,
+                "lower": state.lower,
+            }
+        )
+    }}
+{%- endmacro %}
+
+{# How many of the worst losses of a window must be known for every figure that is taken from it. #}
+{% macro deepest_rank(observations) -%}
+    {%- set found = namespace(rank=1) -%}
+    {%- for bp in var("var_confidences_bp") -%}
+        {%- set ranks = tail_ranks(observations, bp) -%}
+        {%- set found.rank = [found.rank, ranks.tail, ranks.lower or 0] | max -%}
+    {%- endfor -%}
+    {{ return(found.rank) }}
+{%- endmacro %}
+
+{% macro confidence_literal(confidence_bp) -%} numeric '{{ "%.4f" | format(confidence_bp / 10000) }}' {%- endmacro %}
+
+{# Assets that the book holds and closes exist of, sorted; they become columns of the wide models.
+   A macro of its own, so that unit tests can name them. #}
+{% macro scenario_assets() -%}
+    {%- if execute and flags.INTROSPECT -%}
+        {%- set query -%}
+            select distinct exposures.asset
+            from {{ ref("int_risk__exposures_as_of") }} as exposures
+            inner join {{ ref("int_risk__scenarios") }} as scenarios on exposures.asset = scenarios.asset
+            order by exposures.asset
+        {%- endset -%}
+        {{ return(run_query(query).columns[0].values() | list) }}
+    {%- else -%} {{ return(["BTC", "ETH"]) }}
+    {%- endif -%}
 {%- endmacro %}

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 import alerting.events
 import alerting.margin.store
 import alerting.margin.thresholds
+import assets.risk.tables
 import ingest.tables
 import ingest.topics
 from alerting.migrations.apply import upgrade
@@ -38,6 +39,7 @@ TABLES = (
     *ingest.tables.TABLES,
     *alerting.margin.store.TABLES,
     alerting.margin.thresholds.ACCOUNT_THRESHOLDS,
+    *assets.risk.tables.TABLES,
 )
 
 

@@ -10,13 +10,16 @@ with
             close_usd,
             is_simulated,
             price_set_id,
-            as_of_date,
-            lag(close_usd) over (partition by asset order by price_date) as previous_close_usd,
-            lag(price_date) over (partition by asset order by price_date) as previous_date
+            as_of_date
+            {%- for days in var("var_horizons_days") %}
+                ,
+                lag(close_usd, {{ days }}) over (partition by asset order by price_date) as close_{{ days }}d_ago_usd,
+                lag(price_date, {{ days }}) over (partition by asset order by price_date) as date_{{ days }}d_ago
+            {%- endfor %}
         from closes
     ),
 
-    -- A return spans exactly one day: across a gap there is none, and nothing is filled forward.
+    -- A return spans exactly its days, with a close on each: across a gap there is none, and nothing is filled forward.
     asset_returns as (
         select
             asset,
@@ -24,12 +27,15 @@ with
             close_usd,
             is_simulated,
             price_set_id,
-            as_of_date,
-            if(
-                date_diff(price_date, previous_date, day) = 1,
-                cast(close_usd as float64) / cast(previous_close_usd as float64) - 1,
-                null
-            ) as simple_return
+            as_of_date
+            {%- for days in var("var_horizons_days") %}
+                ,
+                if(
+                    date_diff(price_date, date_{{ days }}d_ago, day) = {{ days }} and close_{{ days }}d_ago_usd > 0,
+                    cast(close_usd as float64) / cast(close_{{ days }}d_ago_usd as float64) - 1,
+                    null
+                ) as return_{{ days }}d
+            {%- endfor %}
         from paired
     )
 

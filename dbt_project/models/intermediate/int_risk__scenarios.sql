@@ -1,6 +1,6 @@
 {{ config(tags=["daily"], materialized="table", cluster_by=["asset"]) }}
 
-{%- set window = var("var_window_observations") %}
+{%- set longest = var("var_windows") | max %}
 
 with
     asset_returns as (select * from {{ ref("int_risk__asset_returns") }}),
@@ -16,20 +16,39 @@ with
         from assets
         cross join
             unnest(
-                generate_date_array(date_sub(assets.as_of_date, interval {{ window - 1 }} day), assets.as_of_date)
+                generate_date_array(date_sub(assets.as_of_date, interval {{ longest - 1 }} day), assets.as_of_date)
             ) as scenario_date
     ),
 
-    scenarios as (
+    matched as (
         select
             spine.asset,
             spine.scenario_date,
+            date_diff(spine.as_of_date, spine.scenario_date, day) as scenario_age_days,
             spine.price_set_id,
             spine.as_of_date,
-            spine.is_simulated,
-            asset_returns.simple_return
+            spine.is_simulated
+            {%- for days in var("var_horizons_days") %}, asset_returns.return_{{ days }}d {%- endfor %}
         from spine
         left join asset_returns on spine.asset = asset_returns.asset and spine.scenario_date = asset_returns.price_date
+    ),
+
+    scenarios as (
+        {% for days in var("var_horizons_days") %}
+            select
+                asset,
+                {{ days }} as horizon_days,
+                scenario_date,
+                scenario_age_days,
+                price_set_id,
+                as_of_date,
+                is_simulated,
+                return_{{ days }}d as simple_return
+            from matched
+            {% if not loop.last %}
+                union all
+            {% endif %}
+        {% endfor %}
     )
 
 select *

@@ -3,7 +3,15 @@
         tags=["daily"],
         materialized="incremental",
         incremental_strategy="merge",
-        unique_key=["account_id", "as_of_date", "confidence", "horizon_days", "method", "price_set_id"],
+        unique_key=[
+            "account_id",
+            "as_of_date",
+            "confidence",
+            "horizon_days",
+            "window_observations",
+            "method",
+            "price_set_id",
+        ],
         partition_by={"field": "as_of_date", "data_type": "date", "granularity": "day"},
         cluster_by=["account_id"],
         on_schema_change="fail",
@@ -11,7 +19,7 @@
 }}
 
 with
-    historical_var as (select * from {{ ref("int_risk__historical_var") }} where portfolio_kind = 'account'),
+    value_at_risk as (select * from {{ ref("int_risk__value_at_risk") }} where portfolio_kind = 'account'),
 
     portfolio_var as (
         select
@@ -21,17 +29,26 @@ with
             estimator,
             confidence,
             horizon_days,
+            horizon_rule,
             window_observations,
             observations,
             tail_observations,
             var_usd,
             es_usd,
+            var_lower_usd,
+            var_upper_usd,
+            es_lower_usd,
+            es_upper_usd,
+            interval_method,
+            interval_confidence,
+            is_fallback,
             reason,
             price_set_id,
             is_simulated,
+            seed,
             '{{ var("code_version") }}' as code_version,
             {{ current_time() }} as computed_at
-        from historical_var
+        from value_at_risk
     )
 
 select *

@@ -101,7 +101,7 @@ def independence(
 def conditional_coverage(
     transitions: Transitions, probability: float, distribution: SequenceDistribution | None = None
 ) -> Outcome:
-    """Christoffersen's joint test: LRcc = LRuc + LRind ~ chi-square(2) if exceptions are independent and as promised."""
+    """Christoffersen's joint test: LRcc = LRuc + LRind ~ chi-square(2) for independent exceptions at the right rate."""
     _check_probability(probability)
     observations = transitions.observations
     if observations < 2:

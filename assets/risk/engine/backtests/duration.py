@@ -7,16 +7,13 @@ b < 1 means clusters, b > 1 exceptions that keep their distance.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 
-from assets.risk.engine.backtests.outcomes import Outcome
+from assets.risk.engine.backtests.outcomes import SIMULATIONS, Outcome, simulated_p_value
 from assets.risk.engine.backtests.special import Floats, Hits, chi_square_tail
-
-_LOWEST_SHAPE, _HIGHEST_SHAPE = 1e-4, 1e4
-_HALVINGS = 80
+from assets.risk.engine.backtests.weibull import Spells, fit_shapes, profile_likelihood, spells_of
 
 
 @dataclass(frozen=True)
@@ -26,63 +23,51 @@ class DurationOutcome(Outcome):
     shape: float | None = None
 
 
-@dataclass(frozen=True)
-class Spells:
-    """Waits in days: `completed` end in an exception, `censored` are those cut off by an end of the sample."""
+def duration_test(
+    hits: Hits, generator: np.random.Generator | None = None, simulations: int = SIMULATIONS
+) -> DurationOutcome:
+    """LR of Weibull against exponential waits ~ chi-square(1).
 
-    completed: Floats
-    censored: Floats
-
-
-def spells_of(hits: Hits) -> Spells:
-    """Split a series with at least one exception into waits.
-
-    A first day that is no exception opens a wait whose beginning is unknown, a last day that is none one whose end is.
+    Waits are whole days, which the exponential only approximates, so that the chi-square rejects too often: 20% instead
+    of 5% in ten years of 95% forecasts. With a generator `exact_p_value` is that of the Monte Carlo test among random
+    orderings of as many exceptions, which is exact whatever their probability (Dufour 2006, Journal of Econometrics).
     """
-    days = np.flatnonzero(hits) + 1
-    before = [] if hits[0] else [float(days[0])]
-    after = [] if hits[-1] else [float(hits.size - days[-1])]
-    return Spells(np.diff(days).astype(np.float64), np.array(before + after, dtype=np.float64))
-
-
-def duration_test(hits: Hits) -> DurationOutcome:
-    """LR of Weibull against exponential waits ~ chi-square(1)."""
     exceptions = int(np.count_nonzero(hits))
     if exceptions < 2:
         return DurationOutcome(reason=f"a wait between exceptions needs two of them, there are {exceptions}")
-    spells = spells_of(hits)
-    everything = np.concatenate([spells.completed, spells.censored])
-    if spells.completed.min() == everything.max():
+    observed = spells_of(np.flatnonzero(hits)[None, :] + 1.0, hits.size)
+    if observed.degenerate[0]:
         return DurationOutcome(reason="all waits between exceptions are equally long, so that the fit has no optimum")
-    shape = fit_shape(spells)
-    statistic = max(2 * (profile_likelihood(spells, shape) - profile_likelihood(spells, 1.0)), 0.0)
-    return DurationOutcome(statistic, chi_square_tail(statistic, 1), degrees_of_freedom=1, shape=shape)
+    shape = fit_shapes(observed)
+    statistic = float(_ratios(observed, shape)[0])
+    exact = None
+    if generator is not None and simulations > 0:
+        null = spells_of(random_days(hits.size, exceptions, simulations, generator), hits.size)
+        # Orderings that have no statistic are left out, as the observed one is known to have one.
+        null = null.chosen(~null.degenerate)
+        exact = simulated_p_value(statistic, _ratios(null, fit_shapes(null)))
+    return DurationOutcome(statistic, chi_square_tail(statistic, 1), exact, 1, shape=float(shape[0]))
 
 
-def profile_likelihood(spells: Spells, shape: float) -> float:
-    """Log-likelihood at this shape and the scale that is best for it: a^b = completed spells / sum(d^b)."""
-    logs = np.log(np.concatenate([spells.completed, spells.censored]))
-    longest = float(logs.max())
-    completed = spells.completed.size
-    log_sum = shape * longest + math.log(float(np.exp(shape * (logs - longest)).sum()))
-    waited = float(np.log(spells.completed).sum())
-    return completed * (math.log(completed) - log_sum + math.log(shape) - 1) + (shape - 1) * waited
+def random_days(observations: int, exceptions: int, samples: int, generator: np.random.Generator) -> Floats:
+    """Ascending days (samples, exceptions), counted from 1: each row a uniformly random subset of the days."""
+    if 2 * exceptions > observations:
+        quiet = random_days(observations, observations - exceptions, samples, generator).astype(np.int64) - 1
+        exceptional = np.ones((samples, observations), dtype=np.bool_)
+        exceptional[np.arange(samples)[:, None], quiet] = False
+        return np.nonzero(exceptional)[1].reshape(samples, exceptions) + 1.0
+    days = np.sort(generator.integers(1, observations + 1, size=(samples, exceptions), dtype=np.int32), axis=1)
+    while True:
+        # Days drawn twice are drawn anew; no day is favoured, so that each subset stays equally likely.
+        rows, columns = np.nonzero(days[:, 1:] == days[:, :-1])
+        if rows.size == 0:
+            return days.astype(np.float64)
+        days[rows, columns] = generator.integers(1, observations + 1, size=rows.size, dtype=np.int32)
+        touched = np.unique(rows)
+        days[touched] = np.sort(days[touched], axis=1)
 
 
-def fit_shape(spells: Spells) -> float:
-    """The shape of highest likelihood, by bisection: the score falls steadily, so there is one root and no local one."""
-    logs = np.log(np.concatenate([spells.completed, spells.censored]))
-    excess = logs - logs.max()
-    mean_completed = float(np.log(spells.completed).mean() - logs.max())
-
-    def score(shape: float) -> float:
-        weights = np.exp(shape * excess)
-        return 1 / shape + mean_completed - float(weights @ excess) / float(weights.sum())
-
-    low, high = math.log(_LOWEST_SHAPE), math.log(_HIGHEST_SHAPE)
-    for _ in range(_HALVINGS):
-        middle = (low + high) / 2
-        low, high = (middle, high) if score(math.exp(middle)) > 0 else (low, middle)
-        if high - low < 1e-12:
-            break
-    return math.exp((low + high) / 2)
+def _ratios(spells: Spells, shapes: Floats) -> Floats:
+    """Likelihood ratio of each series against b = 1."""
+    ratio = 2 * (profile_likelihood(spells, shapes) - profile_likelihood(spells, np.ones(shapes.shape)))
+    return np.maximum(ratio, 0.0)

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 SIGNIFICANCE = 0.05
+SIMULATIONS = 499
+SIMULATION_TIE = 1e-7
 
 
 @dataclass(frozen=True)
 class Outcome:
     """A statistic with its p-values; all None, and a reason in words, where the data cannot carry the test.
 
-    `p_value` is asymptotic (or from a bootstrap where the test says so), `exact_p_value` holds at this sample size.
+    `p_value` is asymptotic (or from a bootstrap where the test says so), `exact_p_value` holds at this sample size:
+    in closed form, or as a Monte Carlo test where the test says so.
     """
 
     statistic: float | None = None
@@ -29,3 +35,12 @@ class Outcome:
         """Whether the null hypothesis falls; a test that could not be computed rejects nothing."""
         decisive = self.decisive_p_value
         return decisive is not None and decisive < significance
+
+
+def simulated_p_value(observed: float, simulated: NDArray[np.float64]) -> float:
+    """(1 + how many are at least as large) / (1 + how many there are), where near ties count as equal.
+
+    The p-value of a Monte Carlo test, which keeps its level at any number of simulations.
+    """
+    as_large = np.count_nonzero(simulated >= observed - SIMULATION_TIE * max(abs(observed), 1.0))
+    return (1 + int(as_large)) / (1 + simulated.size)

@@ -12,7 +12,7 @@ def coverage_ratio(exceptions: Ints, observations: int, probability: float) -> F
     others = observations - exceptions
     expected = np.full(exceptions.shape, observations * probability)
     ratio = divergence(exceptions, expected) + divergence(others, observations - expected)
-    return np.maximum(2 * ratio, 0.0)
+    return np.asarray(np.maximum(2 * ratio, 0.0), dtype=np.float64)
 
 
 def independence_ratio(n00: Ints, n01: Ints, n10: Ints, n11: Ints) -> Floats:

@@ -49,7 +49,7 @@ def log_factorials(largest: int) -> Floats:
 
 
 def divergence(observed: Floats | Ints, expected: Floats) -> Floats:
-    """observed * log(observed / expected), elementwise, with 0 log 0 = 0; finite wherever expected > 0 or observed = 0."""
+    """observed * log(observed / expected), elementwise; 0 log 0 = 0, also where both are zero."""
     return cast(Floats, special.rel_entr(observed, expected))
 
 

@@ -1,0 +1,104 @@
+{{ config(tags=["daily"], materialized="table", cluster_by=["portfolio_id"]) }}
+
+with
+    exposures as (select * from {{ ref("int_risk__portfolio_exposures") }}),
+
+    coverage as (select * from {{ ref("int_risk__asset_coverage") }}),
+
+    scenarios as (select * from {{ ref("int_risk__scenarios") }}),
+
+    questions as (
+        {% for days in var("var_horizons_days") %}
+            {% set last_horizon = loop.last %}
+            {% for window in var("var_windows") %}
+                select {{ days }} as horizon_days, {{ window }} as window_observations
+                {% if not (last_horizon and loop.last) %}
+                    union all
+                {% endif %}
+            {% endfor %}
+        {% endfor %}
+    ),
+
+    simulated_assets as (select asset, logical_or(is_simulated) as is_simulated from scenarios group by asset),
+
+    portfolios as (
+        select
+            exposures.portfolio_kind,
+            exposures.portfolio_id,
+            exposures.as_of_date,
+            exposures.price_set_id,
+            logical_or(coalesce(simulated_assets.is_simulated, false)) as is_simulated
+        from exposures
+        left join simulated_assets on exposures.asset = simulated_assets.asset
+        group by exposures.portfolio_kind, exposures.portfolio_id, exposures.as_of_date, exposures.price_set_id
+    ),
+
+    -- Few assets lack something, so that the join below is small however large the book is.
+    held_assets as (
+        select asset, as_of_date, logical_or(net_exposure_usd is null) as is_unvalued
+        from exposures
+        group by asset, as_of_date
+    ),
+
+    asset_problems as (
+        select
+            held_assets.asset,
+            questions.horizon_days,
+            questions.window_observations,
+            coalesce(coverage.observations, 0) as observations,
+            case
+                when coverage.asset is null
+                then concat('no closes of ', held_assets.asset)
+                when held_assets.is_unvalued
+                then concat('no close of ', held_assets.asset, ' on ', cast(held_assets.as_of_date as string))
+                else coverage.problem
+            end as problem
+        from held_assets
+        cross join questions
+        left join
+            coverage
+            on held_assets.asset = coverage.asset
+            and questions.horizon_days = coverage.horizon_days
+            and questions.window_observations = coverage.window_observations
+    ),
+
+    portfolio_problems as (
+        select
+            exposures.portfolio_kind,
+            exposures.portfolio_id,
+            asset_problems.horizon_days,
+            asset_problems.window_observations,
+            min(asset_problems.observations) as observations,
+            string_agg(asset_problems.problem, '; ' order by exposures.asset) as reason
+        from exposures
+        inner join asset_problems on exposures.asset = asset_problems.asset and asset_problems.problem is not null
+        group by
+            exposures.portfolio_kind,
+            exposures.portfolio_id,
+            asset_problems.horizon_days,
+            asset_problems.window_observations
+    ),
+
+    portfolio_coverage as (
+        select
+            portfolios.portfolio_kind,
+            portfolios.portfolio_id,
+            portfolios.as_of_date,
+            portfolios.price_set_id,
+            portfolios.is_simulated,
+            questions.horizon_days,
+            questions.window_observations,
+            coalesce(portfolio_problems.observations, questions.window_observations) as observations,
+            portfolio_problems.reason
+        from portfolios
+        cross join questions
+        left join
+            portfolio_problems
+            on portfolios.portfolio_kind = portfolio_problems.portfolio_kind
+            and portfolios.portfolio_id = portfolio_problems.portfolio_id
+            and questions.horizon_days = portfolio_problems.horizon_days
+            and questions.window_observations = portfolio_problems.window_observations
+    )
+
+select *
+from portfolio_coverage
