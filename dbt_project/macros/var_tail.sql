@@ -12,10 +12,10 @@
     {%- set beyond = (10000 - confidence_bp) / 10000 -%}
     {%- set state = namespace(point=(1 - beyond) ** observations, below=0.0, upper=none, lower=none) -%}
     {%- for rank in range(1, observations + 1) if state.lower is none -%}
-        {#- `point` is P(N = rank - 1), `below` P(N <= rank - 2). -#}
-        {%- if 1 - state.below <= left_out -%} {%- set state.lower = rank -%} {%- endif -%}
+        {#- `point` is P(N = rank - 1), `below` becomes P(N <= rank - 1). -#}
         {%- set state.below = state.below + state.point -%}
         {%- if state.below <= left_out -%} {%- set state.upper = rank -%} {%- endif -%}
+        {%- if 1 - state.below <= left_out -%} {%- set state.lower = rank -%} {%- endif -%}
         {%- set state.point = state.point * (observations - rank + 1) / rank * beyond / (1 - beyond) -%}
     {%- endfor -%}
     {{

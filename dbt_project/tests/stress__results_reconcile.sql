@@ -1,5 +1,6 @@
--- A scenario's row must be the sum of its accounts: two figures that disagree are worse than none, for each looks
--- right.
+{{ config(meta={"dagster": {"ref": {"name": "stress_results"}}}) }}
+
+-- A scenario's row must be the sum of its accounts: of two figures that disagree each looks right.
 with
     by_scenario as (
         select

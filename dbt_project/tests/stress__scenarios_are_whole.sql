@@ -1,3 +1,5 @@
+{{ config(meta={"dagster": {"ref": {"name": "stress_scenarios"}}}) }}
+
 -- A shock under a scenario or version that does not exist would silently count for nothing, and a rule that says two
 -- things, or a fall of more than everything, would count for the wrong thing.
 with

@@ -15,6 +15,7 @@ pytestmark = [pytest.mark.embedded, pytest.mark.xdist_group("built_warehouse"), 
 COMPUTING_MODELS = {
     "stg_settlements__events",
     "stg_margin__account_thresholds",
+    "stg_reference__stress_scenarios",
     "int_settlements__events_deduped",
     "int_settlements__events_since",
     "int_settlements__positions_compacted",
@@ -27,8 +28,12 @@ COMPUTING_MODELS = {
     "int_risk__scenarios",
     "int_risk__exposures_as_of",
     "int_risk__historical_var",
+    "int_risk__stress_shocks",
+    "int_risk__exposures_stressed",
     "margin_health",
     "liquidation_prices",
+    "stress_account_results",
+    "stress_results",
 }
 
 

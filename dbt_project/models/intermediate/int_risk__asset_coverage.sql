@@ -3,14 +3,7 @@
 with
     scenarios as (select * from {{ ref("int_risk__scenarios") }}),
 
-    windows as (
-        {% for window in var("var_windows") %}
-            select {{ window }} as window_observations
-            {% if not loop.last %}
-                union all
-            {% endif %}
-        {% endfor %}
-    ),
+    windows as ({{ rows_of("window_observations", var("var_windows")) }}),
 
     counted as (
         select

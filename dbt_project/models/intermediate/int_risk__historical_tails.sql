@@ -11,14 +11,16 @@ with
 
     {% for days in var("var_horizons_days") %}
         {% for window in var("var_windows") %}
-            pnl_{{ days }}d_{{ window }} as (
+            losses_{{ days }}d_{{ window }} as (
                 select
                     exposures.portfolio_key,
-                    {% for asset in assets %}
-                        {{- " + " if not loop.first }}exposures.{{ asset | lower }}_usd
-                        * scenarios.{{ asset | lower }}_return
-                    {%- else %} 0.0
-                    {%- endfor %} as pnl
+                    - (
+                        {% for asset in assets %}
+                            {{- " + " if not loop.first }}exposures.{{ asset | lower }}_usd
+                            * scenarios.{{ asset | lower }}_return
+                        {%- else %}0.0
+                        {%- endfor %}
+                    ) as loss
                 from exposures
                 cross join scenarios
                 where scenarios.horizon_days = {{ days }} and scenarios.scenario_age_days < {{ window }}
@@ -28,9 +30,9 @@ with
                 select
                     portfolio_key,
                     -- Exact from here on, so that no sum depends on its order.
-                    cast(pnl as numeric) as pnl_usd,
-                    row_number() over (partition by portfolio_key order by pnl) as loss_rank
-                from pnl_{{ days }}d_{{ window }}
+                    cast(loss as numeric) as loss_usd,
+                    row_number() over (partition by portfolio_key order by loss desc) as loss_rank
+                from losses_{{ days }}d_{{ window }}
                 qualify loss_rank <= {{ deepest_rank(window) }}
             ),
 
@@ -41,13 +43,13 @@ with
                     {{ window }} as window_observations
                     {%- for bp in var("var_confidences_bp") %}
                         {%- set ranks = tail_ranks(window, bp) %},
-                        - max(if(loss_rank = {{ ranks.tail }}, pnl_usd, null)) as var_{{ bp }}_usd,
-                        - sum(if(loss_rank <= {{ ranks.tail }}, pnl_usd, null)) as tail_loss_{{ bp }}_usd,
+                        max(if(loss_rank = {{ ranks.tail }}, loss_usd, null)) as var_{{ bp }}_usd,
+                        sum(if(loss_rank <= {{ ranks.tail }}, loss_usd, null)) as tail_loss_{{ bp }}_usd,
                         {% if ranks.lower is none %} cast(null as numeric)
-                        {% else %} - max(if(loss_rank = {{ ranks.lower }}, pnl_usd, null))
+                        {% else %} max(if(loss_rank = {{ ranks.lower }}, loss_usd, null))
                         {% endif %} as var_lower_{{ bp }}_usd,
                         {% if ranks.upper is none %} cast(null as numeric)
-                        {% else %} - max(if(loss_rank = {{ ranks.upper }}, pnl_usd, null))
+                        {% else %} max(if(loss_rank = {{ ranks.upper }}, loss_usd, null))
                         {% endif %} as var_upper_{{ bp }}_usd
                     {%- endfor %}
                 from worst_{{ days }}d_{{ window }}

@@ -7,17 +7,11 @@ with
 
     scenarios as (select * from {{ ref("int_risk__scenarios") }}),
 
-    questions as (
-        {% for days in var("var_horizons_days") %}
-            {% set last_horizon = loop.last %}
-            {% for window in var("var_windows") %}
-                select {{ days }} as horizon_days, {{ window }} as window_observations
-                {% if not (last_horizon and loop.last) %}
-                    union all
-                {% endif %}
-            {% endfor %}
-        {% endfor %}
-    ),
+    horizons as ({{ rows_of("horizon_days", var("var_horizons_days")) }}),
+
+    windows as ({{ rows_of("window_observations", var("var_windows")) }}),
+
+    questions as (select horizons.horizon_days, windows.window_observations from horizons cross join windows),
 
     simulated_assets as (select asset, logical_or(is_simulated) as is_simulated from scenarios group by asset),
 

@@ -1,27 +1,37 @@
 {{ config(tags=["daily"], materialized="view") }}
 
+{%- set methods = {"account": var("var_account_methods"), "book": var("var_book_methods")} %}
+
 with
-    var_plan as (
-        {% set kinds = {"account": var("var_account_methods"), "book": var("var_book_methods")} %}
-        {% for portfolio_kind, methods in kinds.items() %}
+    methods as (
+        {% for portfolio_kind, named in methods.items() %}
             {% set last_kind = loop.last %}
-            {% for method in ["historical_simulation"] + methods %}
-                {% set last_method = loop.last %}
-                {% for days in var("var_horizons_days") %}
-                    {% set last_horizon = loop.last %}
-                    {% for window in var("var_windows") %}
-                        select
-                            '{{ portfolio_kind }}' as portfolio_kind,
-                            '{{ method }}' as method,
-                            {{ days }} as horizon_days,
-                            {{ window }} as window_observations
-                        {% if not (last_kind and last_method and last_horizon and loop.last) %}
-                            union all
-                        {% endif %}
-                    {% endfor %}
-                {% endfor %}
+            {% for method in ["historical_simulation"] + named %}
+                select '{{ portfolio_kind }}' as portfolio_kind, '{{ method }}' as method
+                {% if not (last_kind and loop.last) %}
+                    union all
+                {% endif %}
             {% endfor %}
         {% endfor %}
+    ),
+
+    horizons as ({{ rows_of("horizon_days", var("var_horizons_days")) }}),
+
+    windows as ({{ rows_of("window_observations", var("var_windows")) }}),
+
+    confidences as ({{ rows_of("confidence", confidence_literals()) }}),
+
+    var_plan as (
+        select
+            methods.portfolio_kind,
+            methods.method,
+            horizons.horizon_days,
+            windows.window_observations,
+            confidences.confidence
+        from methods
+        cross join horizons
+        cross join windows
+        cross join confidences
     )
 
 select *

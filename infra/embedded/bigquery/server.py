@@ -25,6 +25,7 @@ from infra.embedded.bigquery import (
     errors,
     loads,
     materialized,
+    options,
     parameters,
     results,
     rows,
@@ -86,6 +87,7 @@ def repair(config: ServerConfig, locks: StatementLocks) -> None:
     loads.load_all_or_nothing(locks)
     materialized.accept_materialized_views()
     materialized.show_materialized_views()
+    options.accept_table_options()
     translations.leave_views_to_the_engine()
     translations.create_tables_with_columns_and_rows()
     translations.remember_translations()
