@@ -13,6 +13,12 @@ DAILY_KEYS = {
     dg.AssetKey(["raw", "daily_closes"]),
     dg.AssetKey(["risk", "portfolio_var"]),
     dg.AssetKey(["risk", "book_var"]),
+    dg.AssetKey(["risk", "var_components"]),
+    dg.AssetKey(["risk", "var_exposures"]),
+    dg.AssetKey(["risk", "var_method_estimates"]),
+    dg.AssetKey(["risk", "var_backtests"]),
+    dg.AssetKey(["risk", "stress_results"]),
+    dg.AssetKey(["risk", "stress_account_results"]),
 }
 INTRADAY_KEYS = {
     dg.AssetKey(["intermediate", "int_settlements__positions_compacted"]),

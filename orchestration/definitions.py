@@ -6,6 +6,7 @@ from assets.dbt_build import prepare_manifest
 from assets.market_data.assets import daily_closes, market_prices, price_sets
 from assets.market_data.checks import daily_closes_expectations, market_prices_expectations
 from assets.platform import Platform
+from assets.risk.assets import var_backtest_assets, var_method_estimates
 from assets.risk.dbt import dbt_asset_sets
 from assets.settlements.assets import settlement_events
 from assets.settlements.checks import settlement_events_expectations
@@ -40,6 +41,8 @@ def build_definitions(settings: Settings) -> dg.Definitions:
                 settlement_events,
                 intraday,
                 daily,
+                var_method_estimates,
+                var_backtest_assets,
                 *WRITTEN_OUTSIDE,
             ],
             asset_checks=[daily_closes_expectations, market_prices_expectations, settlement_events_expectations],

@@ -254,17 +254,7 @@ order by account_id, asset, threshold_pct desc
 """
 
 # One estimate a confidence: historical simulation, or what stands in where it has no figure.
-_HEADLINE_ORDER = """
-    case
-        when method = 'historical_simulation' and var_usd is not null then 0
-        when is_fallback and method = 'ewma_delta_normal' and var_usd is not null then 1
-        when method = 'historical_simulation' then 2
-        else 3
-    end,
-    computed_at desc
-"""
-
-ACCOUNT_VAR_SQL = f"""
+ACCOUNT_VAR_SQL = """
 select *
 from risk.portfolio_var
 where
@@ -272,18 +262,40 @@ where
     and horizon_days = @horizon_days
     and window_observations = @window_observations
     and as_of_date = (select max(as_of_date) from risk.portfolio_var)
-qualify row_number() over (partition by account_id, confidence order by {_HEADLINE_ORDER}) = 1
+qualify
+    row_number() over (
+        partition by account_id, confidence
+        order by
+            case
+                when method = 'historical_simulation' and var_usd is not null then 0
+                when is_fallback and method = 'ewma_delta_normal' and var_usd is not null then 1
+                when method = 'historical_simulation' then 2
+                else 3
+            end,
+            computed_at desc
+    ) = 1
 order by account_id, confidence
 """
 
-BOOK_VAR_SQL = f"""
+BOOK_VAR_SQL = """
 select *
 from risk.book_var
 where
     horizon_days = @horizon_days
     and window_observations = @window_observations
     and as_of_date = (select max(as_of_date) from risk.book_var)
-qualify row_number() over (partition by confidence order by {_HEADLINE_ORDER}) = 1
+qualify
+    row_number() over (
+        partition by confidence
+        order by
+            case
+                when method = 'historical_simulation' and var_usd is not null then 0
+                when is_fallback and method = 'ewma_delta_normal' and var_usd is not null then 1
+                when method = 'historical_simulation' then 2
+                else 3
+            end,
+            computed_at desc
+    ) = 1
 order by confidence
 """
 

@@ -1,4 +1,4 @@
-"""Tables of the risk dataset that Dagster assets write: what NumPy and SciPy compute. dbt's marts take the estimates."""
+"""Tables of the risk dataset that Dagster assets write: what NumPy and SciPy compute."""
 
 from __future__ import annotations
 
@@ -60,6 +60,7 @@ VAR_BACKTESTS = TableSpec(
         required("confidence", "NUMERIC", "Confidence as a fraction"),
         required("horizon_days", "INTEGER", "Horizon in days"),
         required("window_observations", "INTEGER", "Scenarios behind each forecast"),
+        required("period", "STRING", "all_days or last_250_days"),
         required("observations", "INTEGER", "Days with a forecast and a P&L"),
         required("missing", "INTEGER", "Days that lack one of them"),
         nullable("first_date", "DATE", "First day with a P&L"),
@@ -70,19 +71,32 @@ VAR_BACKTESTS = TableSpec(
             for test, words, parts in (
                 ("kupiec", "Unconditional coverage (Kupiec 1995)", ("statistic", "p_value", "exact_p_value")),
                 ("independence", "Independence (Christoffersen 1998)", ("statistic", "p_value", "exact_p_value")),
-                ("conditional", "Conditional coverage (Christoffersen 1998)", ("statistic", "p_value", "exact_p_value")),
-                ("duration", "Durations (Christoffersen and Pelletier 2004)", ("statistic", "p_value")),
-                ("dynamic_quantile", "Dynamic quantile (Engle and Manganelli 2004)", ("statistic", "p_value")),
+                (
+                    "conditional",
+                    "Conditional coverage (Christoffersen 1998)",
+                    ("statistic", "p_value", "exact_p_value"),
+                ),
+                (
+                    "duration",
+                    "Durations (Christoffersen and Pelletier 2004)",
+                    ("statistic", "p_value", "exact_p_value"),
+                ),
+                (
+                    "dynamic_quantile",
+                    "Dynamic quantile (Engle and Manganelli 2004)",
+                    ("statistic", "p_value", "exact_p_value"),
+                ),
                 ("mcneil_frey", "Residuals of Expected Shortfall (McNeil and Frey 2000)", ("statistic", "p_value")),
             )
             for part, kind, told in (
                 ("statistic", "FLOAT", "statistic"),
                 ("p_value", "FLOAT", "asymptotic or bootstrap p-value"),
-                ("exact_p_value", "FLOAT", "p-value of the finite sample"),
+                ("exact_p_value", "FLOAT", "p-value of the finite sample, exact or simulated"),
             )
             if part in parts
         ),
         nullable("acerbi_szekely_z2", "FLOAT", "Z2 of Acerbi and Szekely (2014); below zero: shortfall understated"),
+        nullable("acerbi_szekely_p_value", "FLOAT", "Its p-value, simulated under Student-t(4)"),
         nullable("zone", "STRING", "green, yellow or red by the binomial distribution (Basel 1996)"),
         nullable("multiplier_1996", "NUMERIC", "Basel 1996; only for 250 days at 99%"),
         nullable("multiplier_frtb", "NUMERIC", "FRTB; only for 250 days at 99%"),
@@ -92,7 +106,7 @@ VAR_BACKTESTS = TableSpec(
         *_LABELS,
     ),
     "Backtests of Value at Risk and Expected Shortfall. Grain: one row a day, price set, kind, subject, method, "
-    "confidence, horizon and window; a rerun replaces the rows of its day and price set.",
+    "confidence, horizon, window and period; a rerun replaces the rows of its day and price set.",
     partition_field="as_of_date",
     cluster_fields=("subject_kind", "subject_id", "method"),
 )

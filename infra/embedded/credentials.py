@@ -156,6 +156,7 @@ def _endpoints(ports: Ports, values: dict[str, str]) -> dict[str, str]:
     is_ours = not webhook or urlsplit(webhook).hostname == HOST
     return {
         "BALLAST_BIGQUERY_ENDPOINT": f"http://{HOST}:{ports.bigquery_rest}",
+        "BALLAST_BIGQUERY_STORAGE_ENDPOINT": f"{HOST}:{ports.bigquery_grpc}",
         "BALLAST_PUBSUB_ENDPOINT": f"{HOST}:{ports.pubsub}",
         "BALLAST_POSTGRES_URL": f"postgresql+psycopg://{address}/{POSTGRES_DATABASE}",
         "BALLAST_API_URL": f"http://{HOST}:{ports.api}",

@@ -194,6 +194,21 @@ class Warehouse:
                 f"BigQuery refused a statement: {error.message}. Statement: {sql.strip()[:300]}"
             ) from error
 
+    def execute(self, sql: str, parameters: Mapping[str, Any] | None = None, timeout_s: float = 600.0) -> None:
+        """Run a statement that changes data and may take minutes; it must bear being sent twice."""
+        config = bigquery.QueryJobConfig(
+            query_parameters=[_parameter(name, value) for name, value in (parameters or {}).items()]
+        )
+        try:
+            job = self.client.query(sql, job_config=config, job_retry=None, timeout=timeout_s)
+            job.result(timeout=timeout_s, job_retry=None)
+        except _AWAY as error:
+            raise NotReadyError(self._away(error)) from error
+        except google_exceptions.GoogleAPICallError as error:
+            raise WarehouseError(
+                f"BigQuery refused a statement: {error.message}. Statement: {sql.strip()[:300]}"
+            ) from error
+
     def append(
         self, table_id: str, rows: Iterable[Mapping[str, Any]], row_ids: Sequence[str] | None = None
     ) -> Appended:

@@ -30,6 +30,9 @@ class Settings(BaseSettings):
     gcp_project: str = Field(default="ballast", description="project that owns datasets and topics")
     bigquery_location: str = "US"
     bigquery_endpoint: str | None = Field(default=None, description="REST root; empty: BigQuery itself")
+    bigquery_storage_endpoint: str | None = Field(
+        default=None, description="host:port of Storage Read without TLS; empty: BigQuery's own"
+    )
     bigquery_token: SecretStr | None = Field(default=None, description="static bearer; empty: application default")
     bigquery_maximum_bytes_billed: int = Field(default=20 * 1024**3, gt=0)
     dbt_target: Literal["embedded", "production"] = "production"

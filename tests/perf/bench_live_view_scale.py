@@ -16,9 +16,8 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 from decimal import Decimal
 
-import duckdb
 from _bench import cuts, ground, print_machine, timed
-from google.cloud import bigquery
+from _book import load_events
 
 from alerting.margin.store import MARGIN_EVENT_PUBLICATIONS, MARGIN_EVENTS, candidates
 from alerting.margin.watch import look
@@ -87,21 +86,10 @@ def build_book(settings: Settings, accounts: int, history: int) -> int:
     """Load the book and its prices and run the models once; how many events it has."""
     warehouse = Warehouse(settings)
     provision_warehouse(settings)
-    file = settings.state_dir / "gcs" / "bench" / f"{settings.gcp_project}.parquet"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    select = HISTORY_SQL.format(called=CALLED_ACCOUNTS, accounts=accounts, history=history)
-    with duckdb.connect() as db:
-        db.execute("set timezone = 'UTC'")
-        db.execute(f"copy ({select}) to '{file}' (format parquet)")
-    job = warehouse.client.load_table_from_uri(
-        f"gs://bench/{file.name}",
-        f"{settings.gcp_project}.{SETTLEMENT_EVENTS.table_id}",
-        job_config=bigquery.LoadJobConfig(source_format="PARQUET", write_disposition="WRITE_APPEND"),
-    )
-    job.result(timeout=600)
+    events = load_events(warehouse, HISTORY_SQL.format(called=CALLED_ACCOUNTS, accounts=accounts, history=history))
     append_prices(warehouse)
     build(settings)
-    return int(job.output_rows or 0)
+    return events
 
 
 def build(settings: Settings) -> None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from assets.risk.engine import estimators
 from assets.risk.engine.bootstrap import MEAN_BLOCK, REPLICATES, seed_of, stationary_draws
-from assets.risk.engine.copula import simulate
+from assets.risk.engine.copula import PATHS, simulate
 from assets.risk.engine.errors import RiskInputError
 from assets.risk.engine.estimators import Floats, Tail
 from assets.risk.engine.history import Closes, ReturnWindow, return_window
@@ -91,9 +91,10 @@ class Histories:
         if observations not in self._paths:
             window = self.window(observations, 1)
             complete = [place for place, asset in enumerate(self.assets) if asset not in window.problems]
-            drawn = simulate(window.returns[:, complete], self.seed(Method.T_COPULA, observations))
-            paths = np.zeros((len(drawn), len(self.assets)))
-            paths[:, complete] = drawn
+            paths = np.zeros((PATHS, len(self.assets)))
+            if complete:
+                seed = self.seed(Method.T_COPULA, observations)
+                paths[:, complete] = simulate(window.returns[:, complete], seed, PATHS)
             self._paths[observations] = paths
         return self._paths[observations]
 
@@ -121,12 +122,16 @@ def answer(question: Question, exposures: Floats, histories: Histories, *, inter
         raise RiskInputError(f"exposures must have one column for each of {len(histories.assets)} assets")
     if np.isinf(exposures).any():
         raise RiskInputError("an exposure is infinite")
+    if question.horizon_days < 1:
+        raise RiskInputError(f"horizon {question.horizon_days} must be at least one day")
     horizon = question.horizon_days if question.rule is HorizonRule.OVERLAPPING else 1
     window = histories.window(question.window, horizon)
     seed = histories.seed(question.method, question.window) if question.method is Method.T_COPULA else None
     collected = [np.full((6, len(exposures)), np.nan) for _ in question.confidences]
     observations = _observations(exposures, window)
     reasons: list[str | None] = [None] * len(exposures)
+    for member in np.flatnonzero(np.isnan(exposures).any(axis=1)):
+        reasons[member] = _unvalued_reason(exposures[member], window)
     is_fallback = np.zeros(len(exposures), dtype=bool)
     for lacking, members in _groups(exposures, window):
         days = _usable_days(question, window, lacking)
@@ -157,18 +162,31 @@ def _observations(exposures: Floats, window: ReturnWindow) -> NDArray[np.int64]:
     return np.asarray(found.min(axis=1, initial=window.window), dtype=np.int64)
 
 
+def _unvalued_reason(exposures: Floats, window: ReturnWindow) -> str:
+    """Why a portfolio with an exposure that could not be valued has no figure, by any method."""
+    found = []
+    for asset, exposure in sorted(zip(window.assets, exposures, strict=True)):
+        problem = window.problems.get(asset)
+        if np.isnan(exposure) and (problem is None or asset in window.short):
+            found.append(f"the exposure to {asset} has no value")
+        elif exposure != 0 and problem is not None:
+            found.append(problem)
+    return "; ".join(found)
+
+
 def _groups(exposures: Floats, window: ReturnWindow) -> Iterator[tuple[tuple[str, ...], NDArray[np.int64]]]:
-    """Portfolios by the assets with a problem that they hold."""
+    """Portfolios whose exposures all have a value, by the assets with a problem that they hold."""
+    valued = np.flatnonzero(~np.isnan(exposures).any(axis=1))
     suspects = sorted(window.problems)
     if not suspects:
-        if len(exposures):
-            yield (), np.arange(len(exposures))
+        if len(valued):
+            yield (), valued
         return
     columns = [window.assets.index(asset) for asset in suspects]
-    masks, membership = np.unique(exposures[:, columns] != 0, axis=0, return_inverse=True)
+    masks, membership = np.unique(exposures[valued][:, columns] != 0, axis=0, return_inverse=True)
     for number, mask in enumerate(masks):
         lacking = tuple(asset for asset, is_held in zip(suspects, mask, strict=True) if is_held)
-        yield lacking, np.flatnonzero(membership.reshape(-1) == number)
+        yield lacking, valued[membership.reshape(-1) == number]
 
 
 def _usable_days(question: Question, window: ReturnWindow, lacking: tuple[str, ...]) -> NDArray[np.int64] | None:

@@ -52,7 +52,8 @@ def historical(pnl: Floats, confidences: Sequence[Decimal]) -> list[Tail]:
         Tail(
             confidence,
             var=worst[:, each.tail - 1],
-            es=worst[:, : each.tail].mean(axis=1),
+            # The mean of losses that are all alike may miss them by a rounding error.
+            es=np.maximum(worst[:, : each.tail].mean(axis=1), worst[:, each.tail - 1]),
             var_lower=worst[:, each.lower - 1] if each.lower else unknown,
             var_upper=worst[:, each.upper - 1] if each.upper else unknown,
             es_lower=unknown,

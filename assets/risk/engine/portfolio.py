@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Context, Decimal
 
 import numpy as np
 
@@ -18,6 +18,8 @@ from assets.risk.engine.levels import INTERVAL_CONFIDENCE, STANDARD_CONFIDENCES,
 from assets.risk.engine.methods import ESTIMATORS, FALLBACK, HorizonRule, Method
 
 _QUANTUM = Decimal("0.000000001")
+# Nine decimals of the largest float.
+_STORED = Context(prec=320, rounding=ROUND_HALF_UP)
 
 
 @dataclass(frozen=True)
@@ -68,14 +70,18 @@ class Scenario:
 
 
 def usd(value: float) -> Decimal | None:
-    """A statistic as it is stored: nine decimals, half away from zero; None for NaN."""
-    return None if np.isnan(value) else Decimal(repr(float(value))).quantize(_QUANTUM, rounding="ROUND_HALF_UP")
+    """A statistic as it is stored: nine decimals, half away from zero, no sign on a zero; None for NaN."""
+    if np.isnan(value):
+        return None
+    found = Decimal(repr(float(value))).quantize(_QUANTUM, context=_STORED)
+    return found if found else found.copy_abs()
 
 
 def exposure_vector(exposures_usd: Mapping[str, Decimal | None], assets: Sequence[str]) -> Floats:
     """Exposures in the order of `assets`, shape (1, assets); None, one that could not be valued, becomes NaN.
 
-    Raises `RiskInputError` for a portfolio without exposure, or with one to an asset that is not among `assets`.
+    Raises `RiskInputError` for a portfolio without exposure, or with one that is infinite or to an asset that is not
+    among `assets`.
     """
     if not exposures_usd:
         raise RiskInputError("the portfolio is empty: it has no exposure to estimate a risk of")
@@ -83,7 +89,10 @@ def exposure_vector(exposures_usd: Mapping[str, Decimal | None], assets: Sequenc
     if unknown:
         raise RiskInputError(f"unknown assets: {', '.join(unknown)}")
     values = {asset: np.nan if usd is None else float(usd) for asset, usd in exposures_usd.items()}
-    return np.array([[values.get(asset, 0.0) for asset in assets]])
+    vector = np.array([[values.get(asset, 0.0) for asset in assets]])
+    if np.isinf(vector).any():
+        raise RiskInputError("an exposure is infinite")
+    return vector
 
 
 def estimates(
@@ -105,23 +114,30 @@ def headline(
     horizon_days: int = 1,
     confidences: Sequence[Decimal] = STANDARD_CONFIDENCES,
 ) -> list[Estimate]:
-    """Historical simulation, or the fallback where it has no figure and the fallback has one."""
+    """Historical simulation, or the fallback where it has no figure and the fallback has one.
+
+    The fallback may have all returns that it needs, of a day each, where those of the horizon lack some: it then has
+    the reason of what it stands in for.
+    """
     levels = tuple(confidences)
     standard = estimates(exposures_usd, histories, [Question(Method.HISTORICAL, horizon_days, window, levels)])
     if all(row.var_usd is not None for row in standard):
         return standard
     instead = estimates(exposures_usd, histories, [Question(FALLBACK, horizon_days, window, levels)])
-    return [new if new.var_usd is not None else old for old, new in zip(standard, instead, strict=True)]
+    return [
+        old if new.var_usd is None else replace(new, is_fallback=True, reason=new.reason or old.reason)
+        for old, new in zip(standard, instead, strict=True)
+    ]
 
 
 def asset_components(
     exposures_usd: Mapping[str, Decimal | None], window: ReturnWindow, confidences: Sequence[Decimal]
 ) -> list[AssetComponent]:
-    """Components of historical VaR and ES by asset; none where the window cannot carry an estimate."""
-    held = [asset for asset, exposure in exposures_usd.items() if exposure is None or exposure != 0]
-    exposures = exposure_vector(exposures_usd, held)[0] if held else np.empty(0)
-    if not held or window.problems.keys() & set(held):
+    """Components of historical VaR and ES by asset; none where there is no estimate, or no exposure."""
+    found_exposures = _estimable(exposures_usd, window)
+    if not found_exposures:
         return []
+    held, exposures = list(found_exposures), np.array(list(found_exposures.values()))
     parts = exposures[:, None] * window.of(held).T
     rows = []
     for found in components(parts, [checked_confidence(each) for each in confidences]):
@@ -143,13 +159,21 @@ def asset_components(
 
 
 def scenarios(exposures_usd: Mapping[str, Decimal | None], window: ReturnWindow) -> list[Scenario]:
-    """Scenario P&L of a portfolio, oldest first; none where the window cannot carry an estimate."""
-    held = [asset for asset, exposure in exposures_usd.items() if exposure is None or exposure != 0]
-    if window.problems.keys() & set(held):
+    """Scenario P&L of a portfolio, oldest first; none where there is no estimate."""
+    exposures = _estimable(exposures_usd, window)
+    if exposures is None:
         return []
-    pnl = exposure_vector(exposures_usd, list(exposures_usd))[0] @ window.of(list(exposures_usd)).T
+    pnl = np.array(list(exposures.values())) @ window.of(list(exposures)).T
     first = window.as_of - timedelta(days=window.window - 1)
     return [Scenario(first + timedelta(days=day), _known(value)) for day, value in enumerate(pnl)]
+
+
+def _estimable(exposures_usd: Mapping[str, Decimal | None], window: ReturnWindow) -> dict[str, float] | None:
+    """Exposures other than zero; None where one could not be valued, or the window cannot carry an estimate."""
+    vector = exposure_vector(exposures_usd, window.assets)[0]
+    values = dict(zip(window.assets, vector.tolist(), strict=True))
+    held = {asset: values[asset] for asset in exposures_usd if values[asset] != 0}
+    return None if np.isnan(list(held.values())).any() or window.problems.keys() & held.keys() else held
 
 
 def _known(value: float) -> Decimal:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from assets.risk.engine.backtests.outcomes import SIMULATIONS, Outcome, simulated_p_value
-from assets.risk.engine.backtests.special import Floats, Hits, chi_square_tail
+from assets.risk.engine.backtests.special import Floats, Hits, Ints, chi_square_tail
 from assets.risk.engine.backtests.weibull import Spells, fit_shapes, profile_likelihood, spells_of
 
 
@@ -35,7 +35,7 @@ def duration_test(
     exceptions = int(np.count_nonzero(hits))
     if exceptions < 2:
         return DurationOutcome(reason=f"a wait between exceptions needs two of them, there are {exceptions}")
-    observed = spells_of(np.flatnonzero(hits)[None, :] + 1.0, hits.size)
+    observed = spells_of(np.flatnonzero(hits)[None, :] + 1, hits.size)
     if observed.degenerate[0]:
         return DurationOutcome(reason="all waits between exceptions are equally long, so that the fit has no optimum")
     shape = fit_shapes(observed)
@@ -49,19 +49,19 @@ def duration_test(
     return DurationOutcome(statistic, chi_square_tail(statistic, 1), exact, 1, shape=float(shape[0]))
 
 
-def random_days(observations: int, exceptions: int, samples: int, generator: np.random.Generator) -> Floats:
+def random_days(observations: int, exceptions: int, samples: int, generator: np.random.Generator) -> Ints:
     """Ascending days (samples, exceptions), counted from 1: each row a uniformly random subset of the days."""
     if 2 * exceptions > observations:
-        quiet = random_days(observations, observations - exceptions, samples, generator).astype(np.int64) - 1
+        quiet = random_days(observations, observations - exceptions, samples, generator) - 1
         exceptional = np.ones((samples, observations), dtype=np.bool_)
         exceptional[np.arange(samples)[:, None], quiet] = False
-        return np.nonzero(exceptional)[1].reshape(samples, exceptions) + 1.0
+        return np.nonzero(exceptional)[1].reshape(samples, exceptions) + 1
     days = np.sort(generator.integers(1, observations + 1, size=(samples, exceptions), dtype=np.int32), axis=1)
     while True:
         # Days drawn twice are drawn anew; no day is favoured, so that each subset stays equally likely.
         rows, columns = np.nonzero(days[:, 1:] == days[:, :-1])
         if rows.size == 0:
-            return days.astype(np.float64)
+            return days.astype(np.int64)
         days[rows, columns] = generator.integers(1, observations + 1, size=rows.size, dtype=np.int32)
         touched = np.unique(rows)
         days[touched] = np.sort(days[touched], axis=1)

@@ -40,14 +40,13 @@ def dynamic_quantile(
     past = [centred[LAGS - lag : hits.size - lag] for lag in range(1, LAGS + 1)]
     forecast = _standardised(var[LAGS:])
     design = np.column_stack([np.ones(rows), *past, forecast])
-    coefficients, _, rank, _ = np.linalg.lstsq(design, centred[LAGS:], rcond=_RANK_TOLERANCE)
-    fitted = design @ coefficients
-    statistic = float(fitted @ fitted) / (probability * (1 - probability))
+    explained, ranks = _explained((design.T @ design)[None], (design.T @ centred[LAGS:])[None])
+    statistic, rank = float(explained[0]) / (probability * (1 - probability)), int(ranks[0])
     exact = None
     if generator is not None and simulations > 0:
         series = random_series(hits.size, probability, simulations, generator)
         exact = simulated_p_value(statistic, statistics_of(series, forecast, probability))
-    return Outcome(statistic, chi_square_tail(statistic, int(rank)), exact, int(rank))
+    return Outcome(statistic, chi_square_tail(statistic, rank), exact, rank)
 
 
 @dataclass(frozen=True)
@@ -97,7 +96,8 @@ def statistics_of(sparse: SparseSeries, forecast: Floats, probability: float) ->
     upper = np.triu(moments, 1)
     moments = moments + upper.transpose(0, 2, 1)
     target = moments[:, 0, 1:] - probability * moments[:, LAGS + 1, 1:]
-    return _explained(moments[:, 1:, 1:], target) / (probability * (1 - probability))
+    explained, _ = _explained(moments[:, 1:, 1:], target)
+    return explained / (probability * (1 - probability))
 
 
 def _pairs(sparse: SparseSeries, distance: int) -> tuple[Ints, Ints]:
@@ -116,15 +116,15 @@ def _sums(sparse: SparseSeries, series: Ints, values: Floats) -> Floats:
     return np.asarray(np.bincount(series, weights=values, minlength=sparse.count), dtype=np.float64)
 
 
-def _explained(gram: Floats, target: Floats) -> Floats:
-    """Explained sum of squares t' G^+ t of regressions with these normal equations."""
+def _explained(gram: Floats, target: Floats) -> tuple[Floats, Ints]:
+    """Explained sum of squares t' G^+ t of regressions with these normal equations, and their ranks."""
     scale = np.sqrt(np.einsum("ijj->ij", gram))
     scale = np.where(scale > 0, scale, 1.0)
     values, vectors = np.linalg.eigh(gram / (scale[:, :, None] * scale[:, None, :]))
     projected = np.einsum("ijk,ij->ik", vectors, target / scale)
     known = values > _RANK_TOLERANCE * values[:, -1:]
     parts = np.where(known, projected**2 / np.where(known, values, 1.0), 0.0)
-    return np.asarray(parts.sum(axis=1), dtype=np.float64)
+    return np.asarray(parts.sum(axis=1), dtype=np.float64), np.count_nonzero(known, axis=1)
 
 
 def _standardised(values: Floats) -> Floats:

@@ -23,17 +23,16 @@ def independence_ratio(n00: Ints, n01: Ints, n10: Ints, n11: Ints) -> Floats:
     logs = _count_logs(int((n00 + n01 + n10 + n11).max(initial=0)))
     separate = logs[n00] + logs[n01] - logs[n00 + n01] + logs[n10] + logs[n11] - logs[n10 + n11]
     common = logs[n01 + n11] + logs[n00 + n10] - logs[n00 + n01 + n10 + n11]
-    return np.maximum(2 * (separate - common), 0.0)
+    return np.asarray(np.maximum(2 * (separate - common), 0.0), dtype=np.float64)
 
 
 def first_failure_ratio(days: Ints, probability: float) -> Floats:
     """Kupiec's TUFF ratio for a first exception on each of these days, counted from 1."""
     waiting = days - 1
-    observed = divergence(np.ones(days.shape), days * probability)
-    return np.maximum(2 * (observed + divergence(waiting, days * (1 - probability))), 0.0)
+    ratio = divergence(1.0, days * probability) + divergence(waiting, days * (1 - probability))
+    return np.asarray(np.maximum(2 * ratio, 0.0), dtype=np.float64)
 
 
 def _count_logs(largest: int) -> Floats:
     """k log k for k = 0 ... largest, with 0 log 0 = 0."""
-    counts = np.arange(largest + 1)
-    return divergence(counts, np.ones(counts.shape))
+    return divergence(np.arange(largest + 1), 1.0)

@@ -37,9 +37,9 @@ class BacktestReport:
     """All that one series of forecasts shows against P&L.
 
     `observations` are the days with forecast and P&L, `missing` those without one of them, `es_missing` the
-    observations without ES forecast, which only the two ES tests leave out. A test that could not be computed holds its reason.
-    `traffic_light` is None without observations, `desk` where the confidence has no desk limit, `proxy_975` and
-    `proxy_99` where no forecasts for them were given.
+    observations without ES forecast, which only the two ES tests leave out. A test that could not be computed holds
+    its reason. `traffic_light` is None without observations, `desk` where the confidence has no desk limit,
+    `proxy_975` and `proxy_99` where no forecasts for them were given.
     """
 
     confidence: Decimal

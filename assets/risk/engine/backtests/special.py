@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import cast
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy import special  # type: ignore[import-untyped, unused-ignore]
+from numpy.typing import ArrayLike, NDArray
+from scipy import special
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -48,7 +48,7 @@ def log_factorials(largest: int) -> Floats:
     return cast(Floats, special.gammaln(np.arange(1.0, largest + 2.0)))
 
 
-def divergence(observed: Floats | Ints, expected: Floats) -> Floats:
+def divergence(observed: ArrayLike, expected: ArrayLike) -> Floats:
     """observed * log(observed / expected), elementwise; 0 log 0 = 0, also where both are zero."""
     return cast(Floats, special.rel_entr(observed, expected))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from enum import StrEnum
 
 import numpy as np
@@ -45,6 +46,6 @@ def expected_shortfall(probability: float, tail: Tail) -> float:
     """Mean loss beyond the quantile of that tail probability, in the same units."""
     quantile = float(upper_quantile(np.array([probability]), tail)[0])
     if tail is Tail.NORMAL:
-        return float(np.exp(-(quantile**2) / 2) / np.sqrt(2 * np.pi) / probability)
-    density = 3 / 8 * (1 + quantile**2 / 4) ** -2.5
+        return math.exp(-(quantile**2) / 2) / math.sqrt(2 * math.pi) / probability
+    density = 3 / 8 / (1 + quantile**2 / 4) ** 2 / math.sqrt(1 + quantile**2 / 4)
     return density / probability * (4 + quantile**2) / 3

@@ -45,7 +45,8 @@ def judge(evidence: Evidence) -> tuple[Verdict, str]:
     Unknown with fewer than 250 observations. Red if the zone is red, or if there are too many exceptions with an exact
     Kupiec p-value below 0.001. Amber if the zone is yellow, or one of these rejects at 5%: Kupiec and conditional
     coverage by their exact p-values, independence (among orderings of the same number of exceptions), duration and
-    dynamic quantile; or if Z2 is below -0.70. Green else. Too few exceptions are amber, as the forecasts are too large.
+    dynamic quantile; or if Z2 does: below -0.70 where that is its 5% value (250 days at 97.5%), else by simulation.
+    Green else. Too few exceptions are amber, as the forecasts are too large.
     """
     if evidence.observations < STANDARD_OBSERVATIONS:
         return Verdict.UNKNOWN, _too_short(evidence)
@@ -74,12 +75,13 @@ def _rate_findings(evidence: Evidence) -> list[str]:
     findings = []
     if zone is not Zone.GREEN:
         chance = _probability(evidence.traffic_light.type_one_probability)
-        findings.append(
-            f"{zone.value} zone (a right model has this many or more with probability {chance}): VaR is too small"
-        )
+        meaning = "VaR is too small" if zone is Zone.RED else "VaR may be too small"
+        findings.append(f"{zone.value} zone (a right model has this many or more with probability {chance}): {meaning}")
     if kupiec.rejects():
         direction = "too many" if evidence.exceptions > evidence.expected_exceptions else "too few"
         findings.append(f"{direction} exceptions for the confidence (Kupiec exact p {_p_value(kupiec)})")
+    elif findings:
+        findings.append(f"Kupiec does not reject (exact p {_p_value(kupiec)})")
     return findings
 
 
@@ -107,12 +109,16 @@ def _order_findings(evidence: Evidence) -> list[str]:
 
 def _size_findings(evidence: Evidence) -> list[str]:
     """What is wrong with the size of the losses beyond VaR."""
-    if not evidence.z2.below_5_percent or evidence.z2.statistic is None:
+    z2 = evidence.z2
+    if not z2.rejects() or z2.statistic is None:
         return []
-    return [
-        f"Expected Shortfall is too small for the losses beyond VaR (Z2 {evidence.z2.statistic:.2f} is below"
-        f" {Z2_CRITICAL_5_PERCENT:.2f})"
-    ]
+    by_paper = z2.critical_values_apply or z2.p_value is None
+    told = (
+        f"is below {Z2_CRITICAL_5_PERCENT:.2f}"
+        if by_paper
+        else f"has p {_probability(z2.p_value or 0.0)} by simulation"
+    )
+    return [f"losses beyond VaR are larger or more than Expected Shortfall allows (Z2 {z2.statistic:.2f} {told})"]
 
 
 def _counted(evidence: Evidence) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from assets.risk.engine.backtests.special import Floats, Hits
+from assets.risk.engine.backtests.special import Floats, Hits, Ints
 
 _LOWEST_LOG_SHAPE, _HIGHEST_LOG_SHAPE = -12.0, 12.0
 # The likelihood is flat at its top: this error in log b moves a ratio by less than 1e-12.
@@ -43,13 +43,13 @@ class Spells:
         return np.asarray(completed.min(axis=1) >= longest, dtype=np.bool_)
 
 
-def spells_of(days: Floats, observations: int) -> Spells:
+def spells_of(days: Ints, observations: int) -> Spells:
     """Waits between exceptions on `days` (series, exceptions), ascending and counted from 1; two exceptions at least.
 
     A first day without exception opens a wait whose beginning is unknown, a last one without leaves one without end.
     """
     first, last = days[:, :1], observations - days[:, -1:]
-    ends = np.hstack([np.where(first > 1, first, 0.0), last])
+    ends = np.hstack([np.where(first > 1, first, 0), last])
     waits = np.hstack([np.diff(days, axis=1), ends])
     present = (waits > 0).astype(np.float64)
     return Spells(np.log(np.maximum(waits, 1.0)), present, days.shape[1] - 1)
@@ -78,7 +78,7 @@ def fit_shapes(spells: Spells) -> Floats:
         low, high = np.where(score > 0, point, low), np.where(score > 0, high, point)
         steep = slope < -_FLAT
         step = point - score / np.where(steep, slope, -1.0)
-        following = np.where(steep & (step > low) & (step < high), step, (low + high) / 2)
+        following = np.where(steep & (step >= low) & (step <= high), step, (low + high) / 2)
         moved = float(np.abs(following - point).max(initial=0.0))
         point = following
         if moved < _PRECISION:
