@@ -8,26 +8,23 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from datetime import time as time_of_day
 from decimal import Decimal
 from functools import cached_property
-from typing import Any, TypeVar, get_type_hints
 
 from assets.risk.engine.batch import Histories
 from assets.risk.engine.history import Closes, closes_of
 from assets.risk.engine.methods import STANDARD_WINDOW
-from assets.risk.queries import Reader, ValueAtRisk
+from assets.risk.queries import Reader, ValueAtRisk, read_rows
 from infra.runtime.errors import NotReadyError
 
 # How long a price set that was replaced may still be used.
 CHECK_ACTIVE_EVERY_S = 15.0
 # Histories that are kept: each holds returns, resamples and simulated paths of its own window, some ten MB.
 KEPT_HISTORIES = 4
-
-Row = TypeVar("Row")
 
 ACTIVE_PRICE_SET_SQL = """
 select price_set_id
@@ -123,6 +120,11 @@ class AssetPosition:
     borrow_quantity: Decimal
 
     @property
+    def is_open(self) -> bool:
+        """Whether anything is held or owed."""
+        return self.collateral_quantity != 0 or self.borrow_quantity != 0
+
+    @property
     def net_quantity(self) -> Decimal:
         """Held less owed."""
         return self.collateral_quantity - self.borrow_quantity
@@ -161,27 +163,24 @@ def _unpacked(asset: str, closes: str) -> Iterator[tuple[str, date, Decimal]]:
 
 def account_positions(reader: Reader, account_id: str, as_of: date) -> list[AssetPosition] | None:
     """What an account held and owed at the end of a UTC day, as far as compacted; None if it never had an event."""
-    return _rows(reader, AssetPosition, POSITIONS_SQL, {"account_id": account_id, "day_end": _end_of(as_of)}) or None
+    return (
+        read_rows(reader, AssetPosition, POSITIONS_SQL, {"account_id": account_id, "day_end": _end_of(as_of)}) or None
+    )
 
 
 def book_positions(reader: Reader, as_of: date) -> list[AssetPosition]:
     """What all accounts held and owed at the end of a UTC day, as far as compacted."""
-    return _rows(reader, AssetPosition, POSITIONS_SQL, {"account_id": "", "day_end": _end_of(as_of)})
+    return read_rows(reader, AssetPosition, POSITIONS_SQL, {"account_id": "", "day_end": _end_of(as_of)})
 
 
 def stored_account_var(reader: Reader, account_id: str, as_of: date) -> list[ValueAtRisk]:
     """Every estimate of an account that is stored for a day."""
-    return _rows(reader, ValueAtRisk, STORED_ACCOUNT_VAR_SQL, {"account_id": account_id, "as_of": as_of})
+    return read_rows(reader, ValueAtRisk, STORED_ACCOUNT_VAR_SQL, {"account_id": account_id, "as_of": as_of})
 
 
 def stored_book_var(reader: Reader, as_of: date) -> list[ValueAtRisk]:
     """Every estimate of the book that is stored for a day."""
-    return _rows(reader, ValueAtRisk, STORED_BOOK_VAR_SQL, {"as_of": as_of})
-
-
-def _rows(reader: Reader, row: type[Row], sql: str, parameters: Mapping[str, Any]) -> list[Row]:
-    names = get_type_hints(row)
-    return [row(**{name: found.get(name) for name in names}) for found in reader.query(sql, parameters)]
+    return read_rows(reader, ValueAtRisk, STORED_BOOK_VAR_SQL, {"as_of": as_of})
 
 
 def _end_of(day: date) -> datetime:

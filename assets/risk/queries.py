@@ -193,7 +193,8 @@ class MarginEventRow:
 Row = TypeVar("Row")
 
 
-def _read(reader: Reader, row: type[Row], sql: str, parameters: Mapping[str, Any] | None = None) -> list[Row]:
+def read_rows(reader: Reader, row: type[Row], sql: str, parameters: Mapping[str, Any] | None = None) -> list[Row]:
+    """Rows of `sql` as dataclasses; a column that the statement does not give is None."""
     names = get_type_hints(row)
     return [row(**{name: found.get(name) for name in names}) for found in reader.query(sql, parameters)]
 
@@ -374,12 +375,12 @@ limit @max_rows
 
 def margin_health(reader: Reader, account_id: str) -> MarginHealth | None:
     """Health of one account now; None if it has no position."""
-    return next(iter(_read(reader, MarginHealth, MARGIN_HEALTH_SQL, {"account_id": account_id})), None)
+    return next(iter(read_rows(reader, MarginHealth, MARGIN_HEALTH_SQL, {"account_id": account_id})), None)
 
 
 def nearest_to_call(reader: Reader, max_rows: int = 20) -> list[MarginHealth]:
     """Accounts that need eyes first: unpriced ones, then the lowest health."""
-    return _read(reader, MarginHealth, NEAREST_TO_CALL_SQL, {"max_rows": max_rows})
+    return read_rows(reader, MarginHealth, NEAREST_TO_CALL_SQL, {"max_rows": max_rows})
 
 
 def account_ids(reader: Reader, max_rows: int = 10_000) -> list[str]:
@@ -389,19 +390,19 @@ def account_ids(reader: Reader, max_rows: int = 10_000) -> list[str]:
 
 def account_exposures(reader: Reader, account_id: str) -> list[Exposure]:
     """Positions of one account, collateral first, largest first."""
-    return _read(reader, Exposure, ACCOUNT_EXPOSURES_SQL, {"account_id": account_id})
+    return read_rows(reader, Exposure, ACCOUNT_EXPOSURES_SQL, {"account_id": account_id})
 
 
 def asset_exposures(reader: Reader) -> list[AssetExposure]:
     """The book by asset and side, collateral first, largest first."""
-    return _read(reader, AssetExposure, ASSET_EXPOSURES_SQL)
+    return read_rows(reader, AssetExposure, ASSET_EXPOSURES_SQL)
 
 
 def liquidation_prices(reader: Reader, account_ids: Sequence[str]) -> list[LiquidationPrice]:
     """Trigger prices of the accounts for each asset and threshold; empty for no accounts."""
     if not account_ids:
         return []
-    return _read(reader, LiquidationPrice, LIQUIDATION_PRICES_SQL, {"account_ids": list(account_ids)})
+    return read_rows(reader, LiquidationPrice, LIQUIDATION_PRICES_SQL, {"account_ids": list(account_ids)})
 
 
 def account_var(
@@ -418,33 +419,33 @@ def account_var(
         "horizon_days": horizon_days,
         "window_observations": window_observations,
     }
-    return _read(reader, ValueAtRisk, ACCOUNT_VAR_SQL, parameters)
+    return read_rows(reader, ValueAtRisk, ACCOUNT_VAR_SQL, parameters)
 
 
 def book_var(reader: Reader, horizon_days: int = 1, window_observations: int = STANDARD_WINDOW) -> list[ValueAtRisk]:
     """The latest estimates of the book, one a confidence."""
     parameters = {"horizon_days": horizon_days, "window_observations": window_observations}
-    return _read(reader, ValueAtRisk, BOOK_VAR_SQL, parameters)
+    return read_rows(reader, ValueAtRisk, BOOK_VAR_SQL, parameters)
 
 
 def account_var_estimates(reader: Reader, account_id: str) -> list[ValueAtRisk]:
     """The latest estimates of the account by every method, horizon, window and confidence."""
-    return _read(reader, ValueAtRisk, ACCOUNT_VAR_ESTIMATES_SQL, {"account_id": account_id})
+    return read_rows(reader, ValueAtRisk, ACCOUNT_VAR_ESTIMATES_SQL, {"account_id": account_id})
 
 
 def book_var_estimates(reader: Reader) -> list[ValueAtRisk]:
     """The latest estimates of the book by every method, horizon, window and confidence."""
-    return _read(reader, ValueAtRisk, BOOK_VAR_ESTIMATES_SQL)
+    return read_rows(reader, ValueAtRisk, BOOK_VAR_ESTIMATES_SQL)
 
 
 def book_summary(reader: Reader) -> BookSummary:
     """Totals of the book now."""
-    return _read(reader, BookSummary, BOOK_SUMMARY_SQL)[0]
+    return read_rows(reader, BookSummary, BOOK_SUMMARY_SQL)[0]
 
 
 def health_history(reader: Reader, account_id: str, since: datetime) -> list[HealthPoint]:
     """Health of one account at each intraday build since a time (UTC), oldest first."""
-    return _read(reader, HealthPoint, HEALTH_HISTORY_SQL, {"account_id": account_id, "since": since})
+    return read_rows(reader, HealthPoint, HEALTH_HISTORY_SQL, {"account_id": account_id, "since": since})
 
 
 def margin_events(
@@ -452,4 +453,4 @@ def margin_events(
 ) -> list[MarginEventRow]:
     """Transitions since a time (UTC), of one account or of all, newest first."""
     parameters = {"account_id": account_id or "", "since": since, "max_rows": max_rows}
-    return _read(reader, MarginEventRow, MARGIN_EVENTS_SQL, parameters)
+    return read_rows(reader, MarginEventRow, MARGIN_EVENTS_SQL, parameters)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any, TypeVar, get_type_hints
 
 from assets.risk.engine.reverse_stress import AccountExposure, Measure, NoFall, ReverseStress, smallest_fall
-from assets.risk.queries import Reader
+from assets.risk.queries import Reader, read_rows
 
 
 @dataclass(frozen=True)
@@ -112,14 +111,6 @@ class AssetFall:
     price_set_id: str | None
 
 
-Row = TypeVar("Row")
-
-
-def _read(reader: Reader, row: type[Row], sql: str, parameters: Mapping[str, Any] | None = None) -> list[Row]:
-    names = get_type_hints(row)
-    return [row(**{name: found.get(name) for name in names}) for found in reader.query(sql, parameters)]
-
-
 # All rows of a build carry one time; a scenario that the file no longer holds keeps an older one.
 STRESS_RESULTS_SQL = """
 select *
@@ -158,18 +149,18 @@ order by account_id
 
 def stress_results(reader: Reader) -> list[StressResult]:
     """Every scenario of the last build: historical ones, hypothetical ones, then the ladder."""
-    return _read(reader, StressResult, STRESS_RESULTS_SQL)
+    return read_rows(reader, StressResult, STRESS_RESULTS_SQL)
 
 
 def stressed_accounts(reader: Reader, scenario_id: str, max_rows: int = 20) -> list[StressedAccount]:
     """Accounts of one scenario, largest loss first, unknown ones last."""
     parameters = {"scenario_id": scenario_id, "max_rows": max_rows}
-    return _read(reader, StressedAccount, STRESSED_ACCOUNTS_SQL, parameters)
+    return read_rows(reader, StressedAccount, STRESSED_ACCOUNTS_SQL, parameters)
 
 
 def asset_shares(reader: Reader, asset: str) -> list[AssetShare]:
     """Every account of the last day with closes, split into `asset` and all others."""
-    return _read(reader, AssetShare, ASSET_SHARES_SQL, {"asset": asset})
+    return read_rows(reader, AssetShare, ASSET_SHARES_SQL, {"asset": asset})
 
 
 def reverse_stress(
