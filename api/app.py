@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
@@ -21,6 +22,7 @@ from api.health.service import ReadinessChecks, bigquery_probe, postgres_probe
 from api.middleware import BodyLimit, RequestContext, RequestTimeout
 from api.openapi import complete
 from api.risk.endpoints import router as risk_router
+from api.risk.what_if import WhatIfs
 from api.stream.endpoints import router as stream_router
 from api.stream.hub import Hub
 from api.stream.policy import StreamPolicy
@@ -65,13 +67,16 @@ def create_app(
     warehouse: Reader | None = None,
     engine: Engine | None = None,
     clock: Clock | None = None,
+    monotonic: Callable[[], float] = time.monotonic,
     request_timeout_s: float = REQUEST_TIMEOUT_S,
     stream_policy: StreamPolicy | None = None,
 ) -> FastAPI:
     """The application for these settings; it opens nothing before its lifespan begins.
 
     A `warehouse` or `engine` that is given is used and left open; otherwise the application makes and closes its own.
+    `monotonic` is the clock, in seconds, that deadlines of requests are measured by.
     """
+    own_clock, policy = clock or SystemClock(), stream_policy or StreamPolicy()
     app = Application(
         title="Ballast",
         version=API_VERSION,
@@ -80,7 +85,7 @@ def create_app(
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        lifespan=_lifespan(settings, warehouse, engine, clock or SystemClock(), stream_policy or StreamPolicy()),
+        lifespan=_lifespan(settings, warehouse, engine, own_clock, monotonic, policy),
         generate_unique_id_function=_operation_id,
     )
     app.include_router(health_router)
@@ -103,7 +108,12 @@ def _operation_id(route: APIRoute) -> str:
 
 
 def _lifespan(
-    settings: Settings, warehouse: Reader | None, engine: Engine | None, clock: Clock, policy: StreamPolicy
+    settings: Settings,
+    warehouse: Reader | None,
+    engine: Engine | None,
+    clock: Clock,
+    monotonic: Callable[[], float],
+    policy: StreamPolicy,
 ) -> Lifespan:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -125,6 +135,7 @@ def _lifespan(
             stack.push_async_callback(hub.close)
             app.state.hub = hub
             app.state.reader = reader
+            app.state.what_ifs = WhatIfs(reader, clock, monotonic)
             app.state.postgres_engine = database
             app.state.readiness = checks
             app.state.clock = clock

@@ -8,6 +8,7 @@ from fastapi import Depends, Request
 from starlette.requests import HTTPConnection
 
 from api.health.service import ReadinessChecks
+from api.risk.what_if import WhatIfs
 from api.stream.hub import Hub
 from assets.risk.queries import Reader
 from infra.runtime.errors import NotReadyError
@@ -23,6 +24,11 @@ async def get_readiness(request: Request) -> ReadinessChecks:
     return cast(ReadinessChecks, _of_state(request, "readiness"))
 
 
+async def get_what_ifs(request: Request) -> WhatIfs:
+    """What answers what-ifs."""
+    return cast(WhatIfs, _of_state(request, "what_ifs"))
+
+
 async def get_hub(connection: HTTPConnection) -> Hub:
     """What the streams share."""
     return cast(Hub, _of_state(connection, "hub"))
@@ -36,3 +42,4 @@ def _of_state(request: HTTPConnection, name: str) -> object:
 
 
 ReaderDependency = Annotated[Reader, Depends(get_reader)]
+WhatIfsDependency = Annotated[WhatIfs, Depends(get_what_ifs)]

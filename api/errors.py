@@ -18,6 +18,7 @@ from starlette.responses import JSONResponse
 from starlette.types import Scope
 
 from alerting.errors import NotificationNotFoundError, ThresholdsInvalidError
+from assets.risk.engine.errors import RiskInputError
 from infra.runtime.cursors import CursorInvalidError
 from infra.runtime.errors import AppendError, BallastError, NotReadyError, WarehouseError
 from infra.runtime.logs import get_logger
@@ -66,6 +67,12 @@ class AccountUnknownError(ApiError):
     """No position was ever settled for the account."""
 
     code = "account_unknown"
+
+
+class AssetsUnknownError(ApiError):
+    """The price set has no closes of assets that the request names."""
+
+    code = "assets_unknown"
 
 
 class MartsNotBuiltError(ApiError):
@@ -121,6 +128,8 @@ RULES: Mapping[str, Rule] = {
     ),
     CursorInvalidError.code: Rule(422),
     ThresholdsInvalidError.code: Rule(422),
+    AssetsUnknownError.code: Rule(422),
+    RiskInputError.code: Rule(422),
     MartsNotBuiltError.code: Rule(
         503, "A mart that this read needs is not built yet; try again when the first build has ended.", _RETRY_LATER
     ),

@@ -9,6 +9,7 @@ from typing import Annotated
 from pydantic import Field
 
 from api.wire import ExactDecimal, UtcTime, View
+from assets.risk.engine.reverse_stress import Measure, NoFall
 
 Usd = Annotated[ExactDecimal, Field(examples=["65000.25"])]
 Simulated = Annotated[bool, Field(description="whether any figure rests on prices that the simulator made up")]
@@ -146,30 +147,54 @@ class PortfolioPage(View):
 
 
 class ValueAtRiskView(View):
-    """One estimate; a loss is positive."""
+    """One estimate; a loss is positive. A fallback has a figure and a reason: never show it as what it replaces."""
 
     as_of_date: date = Field(description="last day of the window; positions and closes are of its end (UTC)")
     method: str = Field(examples=["historical_simulation"])
     estimator: str = Field(description="how the figure is taken from the losses", examples=["kth_worst_loss"])
     confidence: ExactDecimal = Field(description="as a fraction", examples=["0.99"])
     horizon_days: int = Field(description="horizon in days")
+    horizon_rule: str = Field(description="what the horizon rests on", examples=["one_day", "square_root_of_time"])
     window_observations: int = Field(description="scenarios that the estimate asks for")
     observations: int = Field(description="scenarios that were there for the asset with the fewest")
     tail_observations: int = Field(description="k: scenarios in the tail")
     var_usd: Usd | None = Field(description="Value at Risk in USD; null with a reason")
     es_usd: Usd | None = Field(description="Expected Shortfall in USD; null with a reason")
-    reason: str | None = Field(description="why there is no figure")
+    var_lower_usd: Usd | None = Field(description="lower bound of the interval of var_usd; null where there is none")
+    var_upper_usd: Usd | None = Field(description="upper bound of the interval of var_usd; null where there is none")
+    es_lower_usd: Usd | None = Field(description="lower bound of the interval of es_usd; null where there is none")
+    es_upper_usd: Usd | None = Field(description="upper bound of the interval of es_usd; null where there is none")
+    interval_method: str = Field(description="what the interval of var_usd rests on", examples=["order_statistics"])
+    interval_confidence: ExactDecimal = Field(description="of the intervals, as a fraction", examples=["0.95"])
+    is_fallback: bool = Field(description="whether the method stands in where historical simulation has no figure")
+    reason: str | None = Field(description="why there is no figure, or why the method stands in")
     price_set_id: str = Field(description="closes that the scenarios come from")
     is_simulated: Simulated
+    seed: int | None = Field(description="of simulated paths; null where none are drawn")
+    code_version: str = Field(description="version of the code that computed the estimate")
     computed_at: UtcTime = Field(description="when the estimate was computed (UTC)")
 
 
+class NoEstimates(StrEnum):
+    """Why there is no estimate."""
+
+    NOT_COMPUTED = "not_computed"
+    NO_MATCH = "no_match"
+
+
+class PartKind(StrEnum):
+    """What the parts of the book are."""
+
+    ASSET = "asset"
+    ACCOUNT = "account"
+
+
 class VarReport(View):
-    """The latest estimates, one for each confidence, horizon and method."""
+    """The latest estimates, one for each confidence, horizon, window and method."""
 
     estimates: list[ValueAtRiskView]
-    reason: str | None = Field(
-        description="why there is no estimate; null where there are some", examples=["not_computed"]
+    reason: NoEstimates | None = Field(
+        description="why there is no estimate: none is stored, or none fits the filter; null where there are some"
     )
 
 
@@ -177,6 +202,55 @@ class AccountVarView(VarReport):
     """The latest estimates for one account."""
 
     account_id: str
+
+
+class BookComponentView(View):
+    """What one part adds to the book's risk; a negative figure hedges it. Null figures have a reason."""
+
+    part_id: str = Field(description="the asset's symbol, or the account", examples=["BTC"])
+    as_of_date: date = Field(description="last day of the window (UTC)")
+    method: str = Field(examples=["historical_simulation"])
+    estimator: str = Field(examples=["kth_worst_loss"])
+    confidence: ExactDecimal = Field(description="as a fraction", examples=["0.99"])
+    horizon_days: int = Field(description="horizon in days")
+    window_observations: int = Field(description="scenarios that the estimate asks for")
+    observations: int = Field(description="scenarios that were there")
+    tail_observations: int = Field(description="k: scenarios in the tail")
+    exposure_usd: Usd | None = Field(description="held less owed, in USD")
+    component_var_usd: Usd | None = Field(description="share of book_var_usd; the shares sum to it")
+    component_es_usd: Usd | None = Field(description="share of book_es_usd; the shares sum to it")
+    marginal_var_ratio: ExactDecimal | None = Field(description="USD of Value at Risk for a USD of exposure")
+    incremental_var_usd: Usd | None = Field(description="Value at Risk of the book less that without the part")
+    standalone_var_usd: Usd | None = Field(description="Value at Risk of the part alone")
+    book_var_usd: Usd | None = Field(description="Value at Risk of the book")
+    book_es_usd: Usd | None = Field(description="Expected Shortfall of the book")
+    reason: str | None = Field(description="why there is no figure")
+    price_set_id: str = Field(description="closes that the scenarios come from")
+    is_simulated: Simulated
+    code_version: str = Field(description="version of the code that computed the row")
+    computed_at: UtcTime = Field(description="when the row was computed (UTC)")
+
+
+class BookComponentsView(View):
+    """Parts of the book, those that add most to its Expected Shortfall first."""
+
+    part_kind: PartKind
+    components: list[BookComponentView]
+    reason: NoEstimates | None = Field(description="why there is none; null where there are some")
+
+
+class AssetFallView(View):
+    """The smallest fall of one asset, all other prices held, that makes the book lose an amount."""
+
+    asset: str = Field(description="the asset whose price falls", examples=["BTC"])
+    measure: Measure = Field(description="equity: collateral less debt; bad_debt: debt beyond its collateral")
+    loss_usd: Usd = Field(description="what is to be lost")
+    fall_ratio: ExactDecimal | None = Field(description="as a fraction of the price; null with a reason")
+    reason: NoFall | None = Field(description="why no fall does it, or why it is unknown")
+    accounts: int = Field(description="accounts of the book")
+    unpriced_accounts: int = Field(description="accounts of which a side could not be valued")
+    as_of_date: date | None = Field(description="day of positions and closes (UTC); null for an empty book")
+    price_set_id: str | None = Field(description="closes that it rests on; null for an empty book")
 
 
 class BookView(View):

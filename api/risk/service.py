@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from decimal import Decimal
+from typing import TypeVar
 
 from api.errors import AccountUnknownError, MartsNotBuiltError, as_ballast_error
 from api.risk import repository, schemas
 from api.wire import listed
-from assets.risk import queries
+from assets.risk import queries, stress_queries, var_queries
+from assets.risk.engine.methods import Method
+from assets.risk.engine.reverse_stress import Measure
 from assets.risk.queries import Reader
 from infra.runtime.errors import WarehouseError
 
@@ -68,12 +72,62 @@ def portfolios(reader: Reader, limit: int, cursor: str | None) -> schemas.Portfo
     )
 
 
-def account_var(reader: Reader, account_id: str) -> schemas.AccountVarView:
+@dataclass(frozen=True)
+class VarFilter:
+    """Which stored estimates are asked for; None: any. Without anything it is the headline."""
+
+    method: Method | None = None
+    horizon_days: int | None = None
+    window: int | None = None
+    confidence: Decimal | None = None
+    is_every: bool = False
+
+    @property
+    def is_headline(self) -> bool:
+        """Whether one estimate a confidence is asked for."""
+        return self == VarFilter()
+
+    def fits(self, row: queries.ValueAtRisk) -> bool:
+        """Whether the estimate is asked for."""
+        return (
+            (self.method is None or row.method == self.method)
+            and (self.horizon_days is None or row.horizon_days == self.horizon_days)
+            and (self.window is None or row.window_observations == self.window)
+            and (self.confidence is None or row.confidence == self.confidence)
+        )
+
+
+def account_var(reader: Reader, account_id: str, wanted: VarFilter) -> schemas.AccountVarView:
     """The latest estimates of one account; `AccountUnknownError` if it never had a position."""
-    report = _var_report(lambda: queries.account_var(reader, [account_id]))
+    report = _var_report(
+        wanted,
+        lambda: queries.account_var(reader, [account_id]),
+        lambda: queries.account_var_estimates(reader, account_id),
+    )
     if not report.estimates:
         _require_account(reader, account_id)
     return schemas.AccountVarView(account_id=account_id, **dict(report))
+
+
+def book_var(reader: Reader, wanted: VarFilter) -> schemas.VarReport:
+    """The latest estimates of the book."""
+    return _var_report(wanted, lambda: queries.book_var(reader), lambda: queries.book_var_estimates(reader))
+
+
+def book_components(
+    reader: Reader, part_kind: schemas.PartKind, confidence: Decimal, limit: int
+) -> schemas.BookComponentsView:
+    """What the parts of the book add to its latest Value at Risk and Expected Shortfall."""
+    rows = _computed_daily(lambda: var_queries.var_components(reader, part_kind, confidence, limit))
+    found = [schemas.BookComponentView.model_validate(row) for row in rows]
+    reason = None if found else schemas.NoEstimates.NOT_COMPUTED
+    return schemas.BookComponentsView(part_kind=part_kind, components=found, reason=reason)
+
+
+def reverse_stress(reader: Reader, loss_usd: Decimal, asset: str, measure: Measure) -> schemas.AssetFallView:
+    """The smallest fall of `asset` that makes the book lose `loss_usd`; `RiskInputError` for an amount that is none."""
+    found = stress_queries.reverse_stress(reader, loss_usd, asset, measure)
+    return schemas.AssetFallView(**asdict(found) | {"fall_ratio": found.fall})
 
 
 def book(reader: Reader) -> schemas.BookView:
@@ -90,7 +144,7 @@ def book(reader: Reader) -> schemas.BookView:
         oldest_price_age_seconds=summary.oldest_price_age_seconds,
         is_simulated=summary.is_simulated,
         measured_at=summary.measured_at,
-        value_at_risk=_var_report(lambda: queries.book_var(reader)),
+        value_at_risk=book_var(reader, VarFilter()),
     )
 
 
@@ -136,13 +190,23 @@ def health_view(row: queries.MarginHealth) -> schemas.HealthView:
     )
 
 
-def _var_report(read: Callable[[], Sequence[queries.ValueAtRisk]]) -> schemas.VarReport:
-    """What `read` finds; estimates are built daily, so before the first build the live figures stand without them."""
+Row = TypeVar("Row")
+_ReadVar = Callable[[], Sequence[queries.ValueAtRisk]]
+
+
+def _computed_daily(read: Callable[[], Sequence[Row]]) -> Sequence[Row]:
+    """What `read` finds; nothing before the first daily build, without which the live figures stand all the same."""
     try:
-        rows = read()
+        return read()
     except WarehouseError as error:
         if not isinstance(as_ballast_error(error), MartsNotBuiltError):
             raise
-        rows = []
-    estimates = [schemas.ValueAtRiskView.model_validate(row) for row in rows]
-    return schemas.VarReport(estimates=estimates, reason=None if estimates else "not_computed")
+        return []
+
+
+def _var_report(wanted: VarFilter, headline: _ReadVar, every: _ReadVar) -> schemas.VarReport:
+    """The estimates that are asked for, or why there is none."""
+    rows = _computed_daily(headline if wanted.is_headline else every)
+    estimates = [schemas.ValueAtRiskView.model_validate(row) for row in rows if wanted.fits(row)]
+    absent = schemas.NoEstimates.NO_MATCH if rows else schemas.NoEstimates.NOT_COMPUTED
+    return schemas.VarReport(estimates=estimates, reason=None if estimates else absent)

@@ -17,6 +17,9 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
+risk = typer.Typer(help="Risk in the terminal.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(risk, name="risk")
+
 Prices = Annotated[
     Path | None,
     typer.Option("--prices", metavar="FOLDER", help="folder with one CSV of daily closes per asset; else simulated"),
@@ -89,6 +92,34 @@ def demo(
     from infra.embedded import commands
 
     commands.demo(prices, accounts, seed)
+
+
+@risk.command("var")
+def risk_var(
+    account: Annotated[str | None, typer.Option("--account", metavar="ACCOUNT", help="an account's id")] = None,
+    book: Annotated[bool, typer.Option("--book", help="the whole book")] = False,
+    as_of: Annotated[
+        str | None,
+        typer.Option("--as-of", metavar="YYYY-MM-DD", help="day of positions and closes; the last with closes"),
+    ] = None,
+    window: Annotated[
+        int | None, typer.Option("--window", metavar="DAYS", help="observations; 500 unless told")
+    ] = None,
+    horizon: Annotated[int | None, typer.Option("--horizon", metavar="DAYS", help="1 or 10; 1 unless told")] = None,
+    methods: Annotated[
+        list[str] | None,
+        typer.Option("--methods", metavar="NAMES", help="with commas, or 'all'; historical simulation or its fallback"),
+    ] = None,
+    confidences: Annotated[
+        list[str] | None, typer.Option("--confidence", metavar="P", help="such as 0.99, any number of times")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+) -> None:
+    """Compute Value at Risk anew and compare it with what is stored; exit code 1 where a stored figure differs."""
+    from infra.embedded import commands
+
+    is_confirmed = commands.risk_var(account, book, as_of, window, horizon, methods or (), confidences or (), as_json)
+    raise typer.Exit(0 if is_confirmed else 1)
 
 
 def main() -> None:

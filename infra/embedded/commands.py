@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -20,9 +20,14 @@ from infra.embedded.errors import EmbeddedError, ServicesFailedError
 from infra.embedded.ports import HOST, Ports
 from infra.embedded.state import StateFolder, check_prices
 from infra.embedded.supervisor import Progress, ServiceState, ServiceStatus, Stack, StackEvent
+from infra.runtime.clock import SystemClock
+from infra.runtime.errors import NotReadyError
 from infra.runtime.settings import Settings, load_settings
 
 FOLLOW_POLL_S = 0.25
+# A person waits: a warehouse that does not answer by then is not running.
+WAREHOUSE_DEADLINE_S = 5.0
+WIDTH_WITHOUT_TERMINAL = 150
 _ASK_THE_LOG = (ServiceState.FAILED, ServiceState.NOT_READY, ServiceState.RESTARTING)
 _COLOURS = {
     ServiceState.READY: "green",
@@ -120,6 +125,39 @@ def demo(prices: Path | None, accounts: int, seed: int) -> None:
     from infra.embedded.demo import run_demo
 
     run_demo(prices=check_prices(prices) if prices else None, accounts=accounts, seed=seed)
+
+
+def risk_var(
+    account: str | None,
+    is_book: bool,
+    as_of: str | None,
+    window: int | None,
+    horizon: int | None,
+    methods: Sequence[str],
+    confidences: Sequence[str],
+    as_json: bool,
+) -> bool:
+    """Show computed and stored Value at Risk; True if no stored figure differs."""
+    # NumPy, SciPy and BigQuery's client, which no other command needs.
+    from infra.embedded import risk_options, risk_report, risk_terminal
+    from infra.runtime.bigquery import Warehouse
+
+    question = risk_options.question(account, is_book, as_of, window, horizon, methods, confidences)
+    settings = stack_settings(load_settings().state_dir)
+    if settings.bigquery_endpoint is None:
+        raise NotReadyError(f"No stack was ever started in {settings.state_dir}: run `ballast up`.")
+    try:
+        found = risk_report.report(Warehouse(settings, WAREHOUSE_DEADLINE_S), question, SystemClock().now().date())
+    except NotReadyError as error:
+        raise NotReadyError(f"{error.message}. `ballast status` shows what runs, `ballast up` starts it.") from error
+    if as_json:
+        print(risk_terminal.as_json(found))
+    else:
+        console = Console()
+        # Where no terminal tells its width, tables are not squeezed into 80 columns.
+        console = console if console.is_terminal else Console(width=WIDTH_WITHOUT_TERMINAL)
+        console.print(risk_terminal.render(found), highlight=False)
+    return found.is_confirmed
 
 
 def _chosen_ports(state: StateFolder, base: int | None, word: str | None) -> Ports | None:

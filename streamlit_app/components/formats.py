@@ -31,8 +31,19 @@ REASON_WORDS = {
     "price_has_no_effect": "None: what is held and what is owed in this asset cancel out",
     "other_asset_without_price": "Unknown: another asset has no price",
 }
-ESTIMATOR_WORDS = {"kth_worst_loss": "k-th worst loss"}
-METHOD_WORDS = {"historical_simulation": "Historical simulation"}
+ESTIMATOR_WORDS = {
+    "kth_worst_loss": "k-th worst loss",
+    "weighted_worst_losses": "Weighted worst losses",
+    "normal_closed_form": "Normal closed form",
+}
+METHOD_WORDS = {
+    "historical_simulation": "Historical simulation",
+    "age_weighted": "Age-weighted simulation",
+    "volatility_scaled": "Volatility-scaled simulation",
+    "delta_normal": "Delta-normal",
+    "ewma_delta_normal": "EWMA delta-normal",
+    "student_t_copula": "Student-t copula",
+}
 
 
 def words(code: str, known: dict[str, str]) -> str:
@@ -43,6 +54,15 @@ def words(code: str, known: dict[str, str]) -> str:
 def usd(value: Decimal | None) -> str:
     """An amount in USD: `1,234.50 USD`."""
     return UNKNOWN if value is None else f"{_grouped(value, 2)} USD"
+
+
+def interval(lower: Decimal | None, upper: Decimal | None) -> str:
+    """Bounds in USD, `1,200.00 to 1,900.00`, of which either may be missing; nothing where both are."""
+    if lower is None and upper is None:
+        return ""
+    if upper is None:
+        return f"at least {usd(lower)}"
+    return f"at most {usd(upper)}" if lower is None else f"{_grouped(lower, 2)} to {_grouped(upper, 2)}"
 
 
 def price(value: Decimal | None) -> str:

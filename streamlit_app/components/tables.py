@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from html import escape
 
 from assets.risk.queries import LiquidationPrice, MarginEventRow, MarginHealth, ValueAtRisk
@@ -89,7 +90,10 @@ def accounts_html(accounts: Sequence[MarginHealth], prices: Mapping[str, Sequenc
 
 
 def var_html(estimates: Sequence[ValueAtRisk]) -> str:
-    """Value at Risk and Expected Shortfall by confidence; without a figure the reason."""
+    """Value at Risk and Expected Shortfall by confidence with their intervals; without a figure the reason.
+
+    A fallback shows its figure, and that it is one and why: it is not what it stands in for.
+    """
     columns = (
         Column("Confidence"),
         Column("Horizon"),
@@ -97,31 +101,31 @@ def var_html(estimates: Sequence[ValueAtRisk]) -> str:
         Column("Expected Shortfall", True),
         Column("Rests on"),
     )
-    rows = []
-    for estimate in estimates:
-        days = formats.count(estimate.horizon_days, "day")
-        reason = estimate.reason or "no reason given"
-        var = text(formats.usd(estimate.var_usd)) if estimate.var_usd is not None else text("No figure", reason)
-        shortfall = text(formats.usd(estimate.es_usd)) if estimate.es_usd is not None else text("No figure", reason)
-        tail = f"{estimate.tail_observations:,} worst of {estimate.window_observations:,} days"
-        seen = (
-            "" if estimate.observations >= estimate.window_observations else f"only {estimate.observations:,} observed"
+    rows = [
+        (
+            text(formats.plain_percent(estimate.confidence * 100)),
+            text(formats.count(estimate.horizon_days, "day")),
+            _loss(estimate.var_usd, estimate.var_lower_usd, estimate.var_upper_usd, estimate),
+            _loss(estimate.es_usd, estimate.es_lower_usd, estimate.es_upper_usd, estimate),
+            _basis(estimate),
         )
-        rows.append(
-            (text(formats.plain_percent(estimate.confidence * 100)), text(days), var, shortfall, text(tail, seen))
-        )
+        for estimate in estimates
+    ]
     return markup.table("Value at Risk and Expected Shortfall", columns, rows) + var_facts(estimates)
 
 
 def var_facts(estimates: Sequence[ValueAtRisk]) -> str:
-    """How the estimates were made; the first stands for all of a build."""
+    """How the estimates were made: every method among them; for the rest the first stands for all of a build."""
     if not estimates:
         return ""
     first = estimates[0]
+    methods = dict.fromkeys((each.method, each.is_fallback) for each in estimates)
+    estimators = dict.fromkeys(each.estimator for each in estimates)
     return markup.facts(
         (
-            ("Method", formats.words(first.method, formats.METHOD_WORDS)),
-            ("Estimator", formats.words(first.estimator, formats.ESTIMATOR_WORDS)),
+            ("Method", ", ".join(_method(method, is_fallback) for method, is_fallback in methods)),
+            ("Estimator", ", ".join(formats.words(each, formats.ESTIMATOR_WORDS) for each in estimators)),
+            ("Intervals", f"{formats.plain_percent(first.interval_confidence * 100)} confidence"),
             ("Window", formats.count(first.window_observations, "day")),
             ("As of", first.as_of_date.isoformat()),
             ("Price set", first.price_set_id),
@@ -160,6 +164,26 @@ def events_html(events: Sequence[MarginEventRow], is_for_account: bool) -> str:
 def status_tag(status: str) -> str:
     """The label of an account's status."""
     return markup.tag(status, formats.words(status, formats.STATUS_WORDS))
+
+
+def _loss(usd: Decimal | None, lower: Decimal | None, upper: Decimal | None, estimate: ValueAtRisk) -> Cell:
+    if usd is None:
+        return text("No figure", estimate.reason or "no reason given")
+    return text(formats.usd(usd), formats.interval(lower, upper))
+
+
+def _basis(estimate: ValueAtRisk) -> Cell:
+    """The days that a figure comes from, or which method stands in and why."""
+    if estimate.is_fallback:
+        return text(f"Fallback: {_method(estimate.method)}", estimate.reason or "no reason given")
+    days = f"{estimate.window_observations:,} days"
+    tail = f"{estimate.tail_observations:,} worst of {days}" if estimate.tail_observations > 1 else f"Worst of {days}"
+    is_short = estimate.observations < estimate.window_observations
+    return text(tail, f"only {estimate.observations:,} observed" if is_short else "")
+
+
+def _method(method: str, is_fallback: bool = False) -> str:
+    return formats.words(method, formats.METHOD_WORDS) + (" (fallback)" if is_fallback else "")
 
 
 def _price_status(position: Position) -> Cell:

@@ -3,6 +3,9 @@
 with
     exposures as (select * from {{ ref("int_risk__portfolio_exposures") }}),
 
+    -- What is worth nothing, be it dust or netted in the book, can lose nothing: its history is not asked for.
+    held as (select * from exposures where net_exposure_usd is null or net_exposure_usd != 0),
+
     coverage as (select * from {{ ref("int_risk__asset_coverage") }}),
 
     scenarios as (select * from {{ ref("int_risk__scenarios") }}),
@@ -21,7 +24,9 @@ with
             exposures.portfolio_id,
             exposures.as_of_date,
             exposures.price_set_id,
-            logical_or(coalesce(simulated_assets.is_simulated, false)) as is_simulated
+            logical_or(
+                coalesce(simulated_assets.is_simulated, false) and coalesce(exposures.net_exposure_usd != 0, true)
+            ) as is_simulated
         from exposures
         left join simulated_assets on exposures.asset = simulated_assets.asset
         group by exposures.portfolio_kind, exposures.portfolio_id, exposures.as_of_date, exposures.price_set_id
@@ -30,7 +35,7 @@ with
     -- Few assets lack something, so that the join below is small however large the book is.
     held_assets as (
         select asset, as_of_date, logical_or(net_exposure_usd is null) as is_unvalued
-        from exposures
+        from held
         group by asset, as_of_date
     ),
 
@@ -58,19 +63,15 @@ with
 
     portfolio_problems as (
         select
-            exposures.portfolio_kind,
-            exposures.portfolio_id,
+            held.portfolio_kind,
+            held.portfolio_id,
             asset_problems.horizon_days,
             asset_problems.window_observations,
             min(asset_problems.observations) as observations,
-            string_agg(asset_problems.problem, '; ' order by exposures.asset) as reason
-        from exposures
-        inner join asset_problems on exposures.asset = asset_problems.asset and asset_problems.problem is not null
-        group by
-            exposures.portfolio_kind,
-            exposures.portfolio_id,
-            asset_problems.horizon_days,
-            asset_problems.window_observations
+            string_agg(asset_problems.problem, '; ' order by held.asset) as reason
+        from held
+        inner join asset_problems on held.asset = asset_problems.asset and asset_problems.problem is not null
+        group by held.portfolio_kind, held.portfolio_id, asset_problems.horizon_days, asset_problems.window_observations
     ),
 
     portfolio_coverage as (

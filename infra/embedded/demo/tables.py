@@ -64,8 +64,10 @@ def book_table(summary: BookSummary, estimates: Sequence[ValueAtRisk], mark: str
 def _estimator(estimate: ValueAtRisk | None) -> str:
     if estimate is None:
         return "not computed"
-    if estimate.reason:
+    if estimate.var_usd is None:
         return f"none: {estimate.reason}"
+    if estimate.is_fallback:
+        return f"USD, fallback {estimate.method}: {estimate.reason}"
     return (
         f"USD, {estimate.method}, {estimate.estimator} (k = {estimate.tail_observations}), "
         f"{estimate.observations} scenarios to {estimate.as_of_date}"

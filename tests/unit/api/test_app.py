@@ -17,7 +17,11 @@ from api.app import create_app
 from infra.runtime.errors import SettingsError
 from infra.runtime.settings import Settings
 
-ALLOWED = ("infra.runtime", "ingest", "assets.risk.queries", "alerting", "api")
+ALLOWED = (
+    *("infra.runtime", "ingest", "alerting", "api"),
+    *("assets.risk.engine", "assets.risk.history_queries", "assets.risk.queries", "assets.risk.stress_queries"),
+    "assets.risk.var_queries",
+)
 BALLAST = ("infra", "ingest", "assets", "alerting", "api", "compliance", "orchestration", "streamlit_app", "dagster")
 FILES = sorted(Path(next(iter(api.__path__))).rglob("*.py"))
 

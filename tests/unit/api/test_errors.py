@@ -18,13 +18,14 @@ from starlette.exceptions import HTTPException
 
 import alerting.errors
 import api.errors
+import assets.risk.engine.errors
 import infra.runtime.errors
 from api.errors import RULES, ErrorBody, InternalError, as_ballast_error
 from assets.risk import queries
 from infra.runtime.errors import AppendError, BallastError, NotReadyError, SettingsError, WarehouseError
 
 SECRET = "postgresql://ballast:hunter2@db.internal/ballast"
-MODULES = (alerting.errors, api.errors, infra.runtime.errors)
+MODULES = (alerting.errors, api.errors, assets.risk.engine.errors, infra.runtime.errors)
 KNOWN = sorted(
     {each for module in MODULES for _, each in inspect.getmembers(module, inspect.isclass)},
     key=lambda each: each.__name__,

@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from infra.embedded import cli
+from infra.embedded.credentials import ensure_env_file
 from infra.embedded.ports import Ports
 from infra.embedded.state import StateFolder
 
@@ -31,11 +32,11 @@ def _fails(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], 
 
 def test_help__names_every_command() -> None:
     shown = CliRunner().invoke(cli.app, ["--help"]).output
-    assert all(command in shown for command in ("up", "down", "status", "logs", "reset", "demo"))
+    assert all(command in shown for command in ("up", "down", "status", "logs", "reset", "demo", "risk"))
 
 
 def test_cli__imports_nothing_slow() -> None:
-    slow = "('pydantic', 'psutil', 'grpc', 'psycopg', 'rich.table')"
+    slow = "('pydantic', 'psutil', 'grpc', 'psycopg', 'rich.table', 'numpy', 'scipy')"
     program = f"import infra.embedded.cli, sys; print([name for name in {slow} if name in sys.modules])"
     shown = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
     assert shown.stdout.strip() == "[]"
@@ -77,6 +78,36 @@ def test_up__wrong_ports_are_refused(
     message: str,
 ) -> None:
     assert message in _fails(monkeypatch, capsys, "up", *options)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--book",), "No stack was ever started"),
+        ((), "Give --account ACCOUNT or --book"),
+        (("--book", "--confidence", "1.5"), "confidence 1.5 is not between 0.5 and 1"),
+        (("--book", "--methods", "magic"), "There is no method 'magic'"),
+        (("--account", "acct-1", "--as-of", "soon"), "no day such as 2026-01-31"),
+    ],
+)
+def test_risk_var__that_cannot_be_computed_says_why(
+    state: StateFolder,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    options: tuple[str, ...],
+    message: str,
+) -> None:
+    assert message in _fails(monkeypatch, capsys, "risk", "var", *options)
+    assert not state.path.exists()
+
+
+def test_risk_var__on_a_stack_that_is_down_says_how_to_start_it(
+    state: StateFolder, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("infra.embedded.commands.WAREHOUSE_DEADLINE_S", 0.2)
+    state.prepare()
+    ensure_env_file(state.path, Ports.free())
+    assert "`ballast up` starts it" in _fails(monkeypatch, capsys, "risk", "var", "--book")
 
 
 def test_logs__unknown_name_lists_the_known(

@@ -13,6 +13,19 @@ from streamlit_app.components import formats
 
 
 @pytest.mark.parametrize(
+    ("lower", "upper", "shown"),
+    [
+        (Decimal("1234.5"), Decimal(2000), "1,234.50 to 2,000.00"),
+        (Decimal("1234.5"), None, "at least 1,234.50 USD"),
+        (None, Decimal(2000), "at most 2,000.00 USD"),
+        (None, None, ""),
+    ],
+)
+def test_interval__names_the_bounds_that_there_are(lower: Decimal | None, upper: Decimal | None, shown: str) -> None:
+    assert formats.interval(lower, upper) == shown
+
+
+@pytest.mark.parametrize(
     ("value", "shown"),
     [
         (Decimal("1234567.891"), "1,234,567.89 USD"),

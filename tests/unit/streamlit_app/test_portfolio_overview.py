@@ -55,6 +55,28 @@ def test_var__shows_the_estimate_and_the_reason_where_there_is_none(app) -> None
     assert "SOL has 120 of 500 returns" in words
 
 
+def test_var__shows_the_interval_as_far_as_the_sample_bounds_it(app) -> None:
+    first, second = app.reader.estimates
+    second |= first | {"confidence": Decimal("0.999"), "tail_observations": 1, "var_upper_usd": None}
+    app.sign_in()
+    words = app.parts()["var"]["html"]
+    for part in ("5,000.10 to 5,300.10", "99.9%", "Worst of 500 days", "at least 5,000.10 USD", "95% confidence"):
+        assert part in words
+
+
+def test_var__of_a_fallback_shows_figure_and_reason_and_never_the_method_it_stands_in_for(app) -> None:
+    reason = "199 common returns, for NEW has 199 of 500 returns"
+    stands_in = {"method": "ewma_delta_normal", "estimator": "normal_closed_form", "is_fallback": True}
+    for row in app.reader.estimates:
+        row |= stands_in | {"var_usd": Decimal("5100.10"), "es_usd": Decimal("7000.2"), "reason": reason}
+    app.sign_in()
+    words = app.parts()["var"]["html"]
+    for part in ("5,100.10 USD", "7,000.20 USD", "Fallback: EWMA delta-normal", reason, "EWMA delta-normal (fallback)"):
+        assert part in words
+    for part in ("Historical simulation", "No figure", "worst of"):
+        assert part not in words
+
+
 def test_book__without_accounts_says_what_to_do(app) -> None:
     app.reader.accounts.clear()
     app.sign_in()
