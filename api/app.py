@@ -22,6 +22,7 @@ from api.health.service import ReadinessChecks, bigquery_probe, postgres_probe
 from api.middleware import BodyLimit, RequestContext, RequestTimeout
 from api.openapi import complete
 from api.risk.endpoints import router as risk_router
+from api.risk.model_endpoints import router as risk_model_router
 from api.risk.what_if import WhatIfs
 from api.stream.endpoints import router as stream_router
 from api.stream.hub import Hub
@@ -90,6 +91,7 @@ def create_app(
     )
     app.include_router(health_router)
     app.include_router(risk_router, responses=_PROTECTED_ERRORS)
+    app.include_router(risk_model_router, responses=_PROTECTED_ERRORS)
     app.include_router(notifications_router, responses=_PROTECTED_ERRORS)
     app.include_router(prices_router, responses=_PROTECTED_ERRORS)
     app.include_router(accounts_router, responses=_PROTECTED_ERRORS)

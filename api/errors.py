@@ -75,6 +75,12 @@ class AssetsUnknownError(ApiError):
     code = "assets_unknown"
 
 
+class ScenarioUnknownError(ApiError):
+    """No stress scenario of the last build has that id, or the book has no account."""
+
+    code = "scenario_unknown"
+
+
 class MartsNotBuiltError(ApiError):
     """A mart that the read needs has not been built yet."""
 
@@ -119,6 +125,7 @@ RULES: Mapping[str, Rule] = {
     TokenInvalidError.code: Rule(401, headers={"WWW-Authenticate": 'Bearer realm="ballast", error="invalid_token"'}),
     TokenNotConfiguredError.code: Rule(503),
     AccountUnknownError.code: Rule(404),
+    ScenarioUnknownError.code: Rule(404),
     NotificationNotFoundError.code: Rule(404),
     AssetUnknownError.code: Rule(404),
     FeedTableError.code: Rule(

@@ -13,7 +13,7 @@ from typing import Any, TypeVar, cast
 
 import streamlit as st
 
-from assets.risk import queries
+from assets.risk import queries, stress_queries, var_queries
 from assets.risk.queries import Reader
 from infra.runtime.bigquery import Warehouse
 from infra.runtime.clock import Clock, SystemClock
@@ -62,6 +62,15 @@ class AccountReadings:
     health: Reading[queries.MarginHealth | None]
     exposures: Reading[list[queries.Exposure]]
     triggers: Reading[list[queries.LiquidationPrice]]
+
+
+@dataclass(frozen=True)
+class ModelReadings:
+    """What questions the book's figures, read together: backtests, components by asset, stress."""
+
+    backtests: Reading[list[var_queries.VarBacktest]]
+    components: Reading[list[var_queries.VarComponent]]
+    stress: Reading[list[stress_queries.StressResult]]
 
 
 def open_reader() -> Reader:
@@ -163,6 +172,16 @@ def value_at_risk(account_id: str | None) -> Reading[list[queries.ValueAtRisk]]:
     if account_id is None:
         return _read(("book_var",), queries.book_var, SLOW_MAX_AGE)
     return _read(("account_var", account_id), lambda source: queries.account_var(source, [account_id]), SLOW_MAX_AGE)
+
+
+def model_of_book() -> ModelReadings:
+    """The latest verdicts on the book's figures, what they are made of, and what lies beyond them."""
+    backtests, components, stress = _together(
+        Read(("var_backtests",), var_queries.var_backtests, SLOW_MAX_AGE),
+        Read(("var_components",), lambda source: var_queries.var_components(source, "asset"), SLOW_MAX_AGE),
+        Read(("stress_results",), stress_queries.stress_results, SLOW_MAX_AGE),
+    )
+    return ModelReadings(backtests, components, stress)
 
 
 def _full_hour(at: datetime) -> datetime:

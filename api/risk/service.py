@@ -118,7 +118,7 @@ def book_components(
     reader: Reader, part_kind: schemas.PartKind, confidence: Decimal, limit: int
 ) -> schemas.BookComponentsView:
     """What the parts of the book add to its latest Value at Risk and Expected Shortfall."""
-    rows = _computed_daily(lambda: var_queries.var_components(reader, part_kind, confidence, limit))
+    rows = computed_daily(lambda: var_queries.var_components(reader, part_kind, confidence, limit))
     found = [schemas.BookComponentView.model_validate(row) for row in rows]
     reason = None if found else schemas.NoEstimates.NOT_COMPUTED
     return schemas.BookComponentsView(part_kind=part_kind, components=found, reason=reason)
@@ -194,7 +194,7 @@ Row = TypeVar("Row")
 _ReadVar = Callable[[], Sequence[queries.ValueAtRisk]]
 
 
-def _computed_daily(read: Callable[[], Sequence[Row]]) -> Sequence[Row]:
+def computed_daily(read: Callable[[], Sequence[Row]]) -> Sequence[Row]:
     """What `read` finds; nothing before the first daily build, without which the live figures stand all the same."""
     try:
         return read()
@@ -206,7 +206,7 @@ def _computed_daily(read: Callable[[], Sequence[Row]]) -> Sequence[Row]:
 
 def _var_report(wanted: VarFilter, headline: _ReadVar, every: _ReadVar) -> schemas.VarReport:
     """The estimates that are asked for, or why there is none."""
-    rows = _computed_daily(headline if wanted.is_headline else every)
+    rows = computed_daily(headline if wanted.is_headline else every)
     estimates = [schemas.ValueAtRiskView.model_validate(row) for row in rows if wanted.fits(row)]
     absent = schemas.NoEstimates.NO_MATCH if rows else schemas.NoEstimates.NOT_COMPUTED
     return schemas.VarReport(estimates=estimates, reason=None if estimates else absent)

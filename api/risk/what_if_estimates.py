@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from assets.risk.engine.batch import Histories, Question
 from assets.risk.engine.methods import ESTIMATORS, FALLBACK, NORMAL, Method
-from assets.risk.engine.portfolio import Estimate, estimates
+from assets.risk.engine.portfolio import Estimate, estimates, with_fallback
 
 Exposures = Mapping[str, Decimal]
 _MS = 1000
@@ -57,7 +57,7 @@ def estimates_within(
     for question in sorted(questions, key=lambda each: _cost(each.method)):
         if question.method is FALLBACK or not budget.is_spent:
             rows = estimates(exposures, histories, [question], intervals=intervals)
-            found[question] = _with_fallback(rows, exposures, histories, question) if has_fallback else rows
+            found[question] = with_fallback(rows, exposures, histories, question) if has_fallback else rows
     stand_ins: dict[Question, list[Estimate]] = {}
     collected: list[Estimate] = []
     for question in questions:
@@ -78,18 +78,6 @@ def _cost(method: Method) -> int:
     if method in NORMAL:
         return 0
     return 2 if method is Method.T_COPULA else 1
-
-
-def _with_fallback(
-    rows: list[Estimate], exposures: Exposures, histories: Histories, question: Question
-) -> list[Estimate]:
-    if all(row.var_usd is not None for row in rows):
-        return rows
-    instead = estimates(exposures, histories, [replace(question, method=FALLBACK)])
-    return [
-        old if new.var_usd is None else replace(new, is_fallback=True, reason=new.reason or old.reason)
-        for old, new in zip(rows, instead, strict=True)
-    ]
 
 
 def _skipped(like: Estimate, question: Question, reason: str) -> Estimate:

@@ -113,20 +113,30 @@ def headline(
     window: int,
     horizon_days: int = 1,
     confidences: Sequence[Decimal] = STANDARD_CONFIDENCES,
+    *,
+    intervals: bool = True,
 ) -> list[Estimate]:
-    """Historical simulation, or the fallback where it has no figure and the fallback has one.
+    """Historical simulation, or the fallback where it has no figure and the fallback has one."""
+    question = Question(Method.HISTORICAL, horizon_days, window, tuple(confidences))
+    rows = estimates(exposures_usd, histories, [question], intervals=intervals)
+    return with_fallback(rows, exposures_usd, histories, question)
 
-    The fallback may have all returns that it needs, of a day each, where those of the horizon lack some: it then has
-    the reason of what it stands in for.
-    """
-    levels = tuple(confidences)
-    standard = estimates(exposures_usd, histories, [Question(Method.HISTORICAL, horizon_days, window, levels)])
-    if all(row.var_usd is not None for row in standard):
-        return standard
-    instead = estimates(exposures_usd, histories, [Question(FALLBACK, horizon_days, window, levels)])
+
+def with_fallback(
+    rows: Sequence[Estimate],
+    exposures_usd: Mapping[str, Decimal | None],
+    histories: Histories,
+    question: Question,
+) -> list[Estimate]:
+    """`rows`, the estimates for `question`, each replaced by the fallback where it has no figure and that has one."""
+    if all(row.var_usd is not None for row in rows):
+        return list(rows)
+    instead = estimates(exposures_usd, histories, [replace(question, method=FALLBACK)])
     return [
-        old if new.var_usd is None else replace(new, is_fallback=True, reason=new.reason or old.reason)
-        for old, new in zip(standard, instead, strict=True)
+        old
+        if old.var_usd is not None or new.var_usd is None
+        else replace(new, is_fallback=True, reason=new.reason or old.reason)
+        for old, new in zip(rows, instead, strict=True)
     ]
 
 

@@ -31,9 +31,9 @@ def rolling_forecasts(
     """VaR and ES for each day from the one after the first window on, from the `window` returns before it.
 
     `returns` has shape (days, assets), `exposures` (assets,) in USD, held still; the results have days - window
-    entries, and none looks at its own day. A forecast is NaN where a return of its window is. The bounds of intervals
-    are not computed. Raises `RiskInputError` for a history no longer than the window, and for the copula, which would
-    have to be fitted each day.
+    entries, and none looks at its own day. A forecast is NaN where a return of its window is. Bounds that would take a
+    bootstrap are not computed. Raises `RiskInputError` for a history no longer than the window, and for the copula,
+    which would have to be fitted each day.
     """
     if method not in METHODS:
         raise RiskInputError(f"{method} is not backtested over history: it would have to be fitted for each day")
@@ -82,6 +82,6 @@ def _estimate(method: Method, pnl: Floats, confidences: Sequence[Decimal]) -> li
         case _:
             found = estimators.historical(filled, confidences)
     for tail in found:
-        for values in (tail.var, tail.es):
+        for values in (tail.var, tail.es, tail.var_lower, tail.var_upper, tail.es_lower, tail.es_upper):
             values[~is_known] = np.nan
     return found

@@ -25,7 +25,10 @@ with
             'asset' as part_kind,
             exposures.asset as part_id,
             book_tail.loss_rank,
-            cast(cast(exposures.net_exposure_usd as float64) * scenarios.simple_return as numeric) as pnl_usd
+            -- As in the matrix, a return that is not there counts as nothing: the book holds nothing, or has a reason.
+            cast(
+                cast(exposures.net_exposure_usd as float64) * coalesce(scenarios.simple_return, 0.0) as numeric
+            ) as pnl_usd
         from exposures
         inner join scenarios on exposures.asset = scenarios.asset
         inner join book_tail on scenarios.scenario_date = book_tail.scenario_date

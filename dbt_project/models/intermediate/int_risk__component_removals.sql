@@ -31,7 +31,8 @@ with
             'asset' as part_kind,
             exposures.asset as part_id,
             book_scenarios.pnl as book_pnl,
-            cast(exposures.net_exposure_usd as float64) * scenarios.simple_return as pnl
+            -- As in the matrix, a return that is not there counts as nothing: the book holds nothing, or has a reason.
+            cast(exposures.net_exposure_usd as float64) * coalesce(scenarios.simple_return, 0.0) as pnl
         from exposures
         inner join scenarios on exposures.asset = scenarios.asset
         inner join book_scenarios on scenarios.scenario_date = book_scenarios.scenario_date

@@ -93,9 +93,7 @@ with
             exposure_usd,
             component_var_usd,
             component_es_usd,
-            cast(
-                safe_divide(cast(component_var_usd as float64), cast(exposure_usd as float64)) as numeric
-            ) as marginal_var_ratio,
+            safe_divide(component_var_usd, exposure_usd) as marginal_var_ratio,
             incremental_var_usd,
             standalone_var_usd,
             var_usd as book_var_usd,

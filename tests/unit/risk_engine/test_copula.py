@@ -15,6 +15,7 @@ from assets.risk.engine.estimators import Floats
 SCALES = np.array([0.01, 0.03, 0.06])
 CORRELATION = np.array([[1.0, 0.7, 0.2], [0.7, 1.0, -0.3], [0.2, -0.3, 1.0]])
 DEGREES = 4.0
+ORDERS = [[0, 1, 3, 2, 4], [4, 2, 1, 0, 3], [4, 0, 2, 1, 3], [0, 3, 2, 1, 4]]
 
 
 @cache

@@ -18,7 +18,7 @@ from pydantic import SecretStr
 from streamlit.runtime.caching import cache_utils
 from streamlit.testing.v1 import AppTest
 
-from assets.risk import queries
+from assets.risk import queries, stress_queries, var_queries
 from infra.runtime.clock import FixedClock
 from infra.runtime.settings import PROJECT_ROOT, Settings
 from streamlit_app import data
@@ -125,6 +125,64 @@ def var_row(confidence: str, var: str | None, shortfall: str | None, tail: int, 
     return row | other
 
 
+def backtest_row(kind: str, period: str, verdict: str, reason: str, days: int = 923) -> Row:
+    """One row of risk.var_backtests for the book at 99%."""
+    return {
+        "as_of_date": date(2026, 3, 1),
+        "backtest_kind": kind,
+        "subject_kind": "book",
+        "subject_id": "book",
+        "method": "historical_simulation",
+        "confidence": Decimal("0.99"),
+        "period": period,
+        "observations": days,
+        "missing": 0,
+        "exceptions": 11 if days > 250 else 3,
+        "expected_exceptions": Decimal(days) / 100,
+        "verdict": verdict,
+        "verdict_reason": reason,
+        "is_simulated": True,
+    }
+
+
+def component_row(asset: str, shortfall: str) -> Row:
+    """One row of risk.var_components by asset; the book's Expected Shortfall is 800 USD."""
+    return {
+        "part_kind": "asset",
+        "part_id": asset,
+        "as_of_date": date(2026, 3, 1),
+        "confidence": Decimal("0.99"),
+        "exposure_usd": Decimal(shortfall) * 100,
+        "component_var_usd": Decimal(shortfall) / 2,
+        "component_es_usd": Decimal(shortfall),
+        "book_var_usd": Decimal(400),
+        "book_es_usd": Decimal(800),
+        "reason": None,
+        "is_simulated": True,
+    }
+
+
+def stress_row(scenario_id: str, name: str, pnl: str | None) -> Row:
+    """One row of risk.stress_results; without a P&L nothing of it is known."""
+    known = pnl is not None
+    return {
+        "as_of_date": date(2026, 3, 1),
+        "scenario_id": scenario_id,
+        "kind": "historical",
+        "name": name,
+        "accounts": 3,
+        "unknown_accounts": 0 if known else 3,
+        "pnl_usd": Decimal(pnl) if pnl is not None else None,
+        "margin_call_accounts": 1 if known else None,
+        "liquidation_accounts": 2 if known else None,
+        "collateral_to_sell_usd": Decimal(1234) if known else None,
+        "bad_debt_usd": Decimal(0) if known else None,
+        "shock_sources": "closes,proxy",
+        "reason": None if known else "3 of 3 accounts unknown: no shock of NEW",
+        "is_simulated": True,
+    }
+
+
 def event_row(number: int, account_id: str, severity: str, health: str | None) -> Row:
     """One row of risk.margin_events."""
     return {
@@ -152,6 +210,9 @@ class FakeReader:
     triggers: dict[str, list[Row]] = field(default_factory=dict)
     estimates: list[Row] = field(default_factory=list)
     events: list[Row] = field(default_factory=list)
+    backtests: list[Row] = field(default_factory=list)
+    components: list[Row] = field(default_factory=list)
+    stress: list[Row] = field(default_factory=list)
     error: Exception | None = None
     errors: dict[str, Exception] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
@@ -198,6 +259,9 @@ class FakeReader:
             ],
             queries.BOOK_VAR_SQL: lambda _: self.estimates,
             queries.ACCOUNT_VAR_SQL: lambda _: self.estimates,
+            var_queries.BACKTESTS_SQL: lambda _: self.backtests,
+            var_queries.COMPONENTS_SQL: lambda _: self.components,
+            stress_queries.STRESS_RESULTS_SQL: lambda _: self.stress,
             queries.MARGIN_EVENTS_SQL: lambda given: [
                 row for row in self.events if given["account_id"] in ("", row["account_id"])
             ],
@@ -229,6 +293,12 @@ def small_book() -> FakeReader:
         },
         estimates=[var_row("0.95", "5100.10", "7000.2", 25), var_row("0.99", None, None, 5)],
         events=[event_row(1, "acct-00002", "margin_call", "28.9")],
+        backtests=[
+            backtest_row("history", "all_days", "green", "11 exceptions in 923 days: coverage holds"),
+            backtest_row("stored_forecasts", "all_days", "unknown", "3 exceptions in 20 days: too few", 20),
+        ],
+        components=[component_row("BTC", "900"), component_row("USDC", "-100")],
+        stress=[stress_row("covid_2020_03", "March 2020", "-70000"), stress_row("ladder_60", "Ladder -60%", None)],
     )
 
 
