@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from google.api_core import exceptions as google_exceptions
 from google.api_core.client_options import ClientOptions
+from google.api_core.retry import Retry, if_exception_type
 from google.cloud import bigquery
 from google.cloud.bigquery_storage_v1 import BigQueryReadClient
 from google.cloud.bigquery_storage_v1.services.big_query_read.transports import BigQueryReadGrpcTransport
@@ -23,17 +24,23 @@ from infra.runtime.settings import Settings
 
 READ_TIMEOUT_S = 300.0
 LOAD_TIMEOUT_S = 600.0
+# How long the server may be away; left to itself the client tries again for a day.
+AWAY_S = 30.0
 # A message of a wide table exceeds the four megabytes that gRPC takes by default.
 _UNLIMITED = (("grpc.max_receive_message_length", -1),)
+_AWAY = (google_exceptions.ServiceUnavailable, google_exceptions.DeadlineExceeded)
 
 
-def read_table(settings: Settings, table_id: str, columns: Sequence[str] | None = None) -> pa.Table:
+def read_table(
+    settings: Settings, table_id: str, columns: Sequence[str] | None = None, away_s: float = AWAY_S
+) -> pa.Table:
     """The rows of `dataset.table` as they are now; NUMERIC as decimal128(38, 9), FLOAT64 as float64.
 
-    Raises `NotReadyError` where the server is away, and `WarehouseError` where it refuses.
+    Raises `NotReadyError` where the server is away for longer than `away_s`, and `WarehouseError` where it refuses.
     """
     client = _read_client(settings)
     metadata = _metadata(settings)
+    retry = Retry(predicate=if_exception_type(*_AWAY), initial=0.1, maximum=3.0, timeout=away_s)
     dataset, table = table_id.split(".")
     parent = f"projects/{settings.gcp_project}"
     wanted = ReadSession(
@@ -43,22 +50,27 @@ def read_table(settings: Settings, table_id: str, columns: Sequence[str] | None 
     )
     try:
         session = client.create_read_session(
-            parent=parent, read_session=wanted, max_stream_count=1, timeout=REQUEST_TIMEOUT_S, metadata=metadata
+            parent=parent,
+            read_session=wanted,
+            max_stream_count=1,
+            retry=retry,
+            timeout=REQUEST_TIMEOUT_S,
+            metadata=metadata,
         )
-        batches = [page.to_arrow() for stream in session.streams for page in _pages(client, stream.name, metadata)]
-    except (google_exceptions.ServiceUnavailable, google_exceptions.DeadlineExceeded) as error:
+        schema = pa.ipc.read_schema(pa.py_buffer(session.arrow_schema.serialized_schema))
+        messages = [
+            message.arrow_record_batch.serialized_record_batch
+            for stream in session.streams
+            for message in client.read_rows(stream.name, retry=retry, timeout=READ_TIMEOUT_S, metadata=metadata)  # type: ignore[no-untyped-call]
+        ]
+    except (google_exceptions.RetryError, *_AWAY) as error:
         raise NotReadyError(f"BigQuery's Storage Read API did not answer for {table_id}: {error.message}") from error
     except google_exceptions.GoogleAPICallError as error:
         raise WarehouseError(f"BigQuery refused to read {table_id}: {error.message}") from error
     finally:
         client.transport.close()  # type: ignore[no-untyped-call]
-    schema = pa.ipc.read_schema(pa.py_buffer(session.arrow_schema.serialized_schema))
+    batches = [pa.ipc.read_record_batch(pa.py_buffer(message), schema) for message in messages]
     return pa.Table.from_batches(batches, schema)
-
-
-def _pages(client: BigQueryReadClient, stream: str, metadata: list[tuple[str, str]]) -> Any:
-    rows = client.read_rows(stream, timeout=READ_TIMEOUT_S, metadata=metadata)  # type: ignore[no-untyped-call]
-    return rows.rows().pages
 
 
 def replace_rows(
@@ -71,8 +83,10 @@ def replace_rows(
     """
     suffix = stable_id("scope", *scope.values())[-12:]
     loading = TableSpec(spec.dataset, f"{spec.name}__loading_{suffix}", spec.schema, "Rows on their way.")
-    warehouse.ensure_table(loading)
     target = f"{warehouse.settings.gcp_project}.{loading.table_id}"
+    # What a killed run left may have the columns of an older version.
+    warehouse.client.delete_table(target, not_found_ok=True, timeout=REQUEST_TIMEOUT_S)
+    warehouse.ensure_table(loading)
     try:
         load_rows(warehouse, loading, rows)
         warehouse.execute(_replace_sql(spec, loading, scope, key), dict(scope))

@@ -18,7 +18,7 @@ import httpx
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from assets.risk import queries
+from assets.risk import queries, stress_queries, var_queries
 from infra.embedded.credentials import stack_settings
 from infra.embedded.demo import tables
 from infra.embedded.demo.warm_runner import WarmRunner, warm_runner
@@ -44,6 +44,15 @@ ALERT_TIMEOUT_S = 90.0
 BUILD_ATTEMPTS = 3
 SHOWN_ACCOUNTS = 8
 WIDTH_WITHOUT_TERMINAL = 150
+SHOWN_SCENARIOS = (
+    "covid_2020_03",
+    "terra_2022_05",
+    "ftx_2022_11",
+    "usdc_2023_03",
+    "ladder_10",
+    "ladder_30",
+    "ladder_50",
+)
 LIQUIDATION_ASSETS = ("BTC", "ETH")
 # The drop takes this many accounts below the margin call, within these bounds.
 CALLED_ACCOUNTS = 5
@@ -253,6 +262,10 @@ def _show_book(demo: Demo, mark: str) -> None:
             mark,
         )
     )
+    demo.console.print(tables.methods_table(queries.book_var_estimates(reader), mark))
+    demo.console.print(tables.backtests_table(var_queries.var_backtests(reader), mark))
+    stress = stress_queries.stress_results(reader)
+    demo.console.print(tables.stress_table([each for each in stress if each.scenario_id in SHOWN_SCENARIOS], mark))
     demo.console.print()
 
 

@@ -8,7 +8,10 @@ from typing import Any
 
 from rich.table import Table
 
+from assets.risk.engine.methods import STANDARD_WINDOW
 from assets.risk.queries import AssetExposure, BookSummary, LiquidationPrice, MarginHealth, ValueAtRisk
+from assets.risk.stress_queries import StressResult
+from assets.risk.var_queries import VarBacktest
 
 VAR_CONFIDENCE = Decimal("0.99")
 ES_CONFIDENCE = Decimal("0.975")
@@ -72,6 +75,58 @@ def _estimator(estimate: ValueAtRisk | None) -> str:
         f"USD, {estimate.method}, {estimate.estimator} (k = {estimate.tail_observations}), "
         f"{estimate.observations} scenarios to {estimate.as_of_date}"
     )
+
+
+def methods_table(estimates: Sequence[ValueAtRisk], mark: str) -> Table:
+    """The book's one-day figures at 99% by every method, on the window that the headline takes."""
+    columns = {"method": "l", "99% VaR": "r", "its 95% interval": "l", "99% ES": "r", "its 95% interval ": "l"}
+    table = _table(f"Value at Risk of the book by method, one day, USD{mark}", columns)
+    for each in estimates:
+        question = (each.confidence, each.horizon_days, each.window_observations)
+        if question != (VAR_CONFIDENCE, 1, STANDARD_WINDOW):
+            continue
+        table.add_row(
+            each.method,
+            usd(each.var_usd),
+            _bounds(each.var_lower_usd, each.var_upper_usd) if each.reason is None else each.reason,
+            usd(each.es_usd),
+            _bounds(each.es_lower_usd, each.es_upper_usd),
+        )
+    return table
+
+
+def _bounds(lower: Decimal | None, upper: Decimal | None) -> str:
+    return "" if lower is None and upper is None else f"{usd(lower)} to {usd(upper)}"
+
+
+def backtests_table(backtests: Sequence[VarBacktest], mark: str) -> Table:
+    """Whether the model holds, in words."""
+    table = _table(f"Does the model hold?{mark}", {"forecasts": "l", "verdict": "l"})
+    table.add_column("in words", overflow="fold")
+    for each in backtests:
+        words = f"{each.confidence * 100:.1f}%, {each.backtest_kind}, {each.period}".replace("_", " ")
+        table.add_row(words, each.verdict, each.verdict_reason)
+    return table
+
+
+def stress_table(results: Sequence[StressResult], mark: str) -> Table:
+    """What each scenario does to the book."""
+    columns = {"scenario": "l", "P&L": "r", "calls": "r", "liquidations": "r", "to sell": "r", "bad debt": "r"}
+    table = _table(f"Stress and liquidation-at-risk, USD{mark}", columns)
+    for each in results:
+        table.add_row(
+            each.name,
+            usd(each.pnl_usd),
+            _number(each.margin_call_accounts),
+            _number(each.liquidation_accounts),
+            usd(each.collateral_to_sell_usd),
+            usd(each.bad_debt_usd),
+        )
+    return table
+
+
+def _number(value: int | None) -> str:
+    return "unknown" if value is None else f"{value:,}"
 
 
 def exposures_table(exposures: Sequence[AssetExposure], mark: str) -> Table:

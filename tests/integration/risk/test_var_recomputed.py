@@ -181,9 +181,9 @@ class Recomputation:
         for held in self.exposures.values():
             for asset in [asset for asset, usd in held.items() if not usd]:
                 del held[asset]
+        self.returns = {(asset, horizon): self._returns(asset, horizon) for asset in closes for horizon in HORIZONS}
 
-    @cache  # noqa: B019
-    def returns(self, asset: str, horizon: int) -> list[Decimal | None]:
+    def _returns(self, asset: str, horizon: int) -> list[Decimal | None]:
         """Returns of the last 1,000 days, oldest first; None where a close from begin to end is not there."""
         of, found = self._closes[asset], []
         for back in range(max(WINDOWS) - 1, -1, -1):
@@ -194,12 +194,12 @@ class Recomputation:
 
     def losses(self, exposures: Mapping[str, Decimal], horizon: int, window: int) -> list[Decimal]:
         """Losses oldest first; a return that is not there counts as nothing."""
-        columns = [(usd, self.returns(asset, horizon)[-window:]) for asset, usd in exposures.items()]
+        columns = [(usd, self.returns[asset, horizon][-window:]) for asset, usd in exposures.items()]
         return [-sum((usd * (of[day] or 0) for usd, of in columns), Decimal(0)) for day in range(window)]
 
     def reason(self, portfolio: str, horizon: int, window: int) -> tuple[int, str | None]:
         """Returns of the asset that has the fewest, and what is lacking."""
-        counts = {a: sum(r is not None for r in self.returns(a, horizon)[-window:]) for a in self.exposures[portfolio]}
+        counts = {a: sum(r is not None for r in self.returns[a, horizon][-window:]) for a in self.exposures[portfolio]}
         lacking = [f"{a} has {count} of {window} returns" for a, count in sorted(counts.items()) if count < window]
         return min(counts.values()), "; ".join(lacking) or None
 
@@ -330,7 +330,12 @@ def test_components__equal_the_recomputation_and_sum_to_the_book(built: Built, r
             # A part is the small difference of what it holds and owes, an increment of two figures of the book.
             size = max(abs(usd) for usd in recomputed.parts()[kind, name].values())
             for figure in PARTS:
-                assert agree(row[figure], figures[figure], max(size, whole["var_usd"])), (kind, name, confidence, figure)
+                assert agree(row[figure], figures[figure], max(size, whole["var_usd"])), (
+                    kind,
+                    name,
+                    confidence,
+                    figure,
+                )
             ratio = row["marginal_var_ratio"]
             assert ratio is None or agree(ratio * exposure, row["component_var_usd"], abs(exposure)), (kind, name)
     for kind in ("asset", "account"):
@@ -344,11 +349,13 @@ def test_components__equal_the_recomputation_and_sum_to_the_book(built: Built, r
 
 
 def test_var__rebuilt_for_the_same_day_is_identical(built: Built) -> None:
-    before = built.rows(), built.components()
+    def rows() -> dict[Any, dict[str, Any]]:
+        return {**built.rows(), **built.components()}
+
+    before = rows()
     built.build()
-    after = built.rows(), built.components()
-    for old, new in zip(before, after, strict=True):
-        assert old.keys() == new.keys()
-        for key, row in old.items():  # type: ignore[attr-defined]
-            assert new[key]["computed_at"] > row["computed_at"]  # type: ignore[index]
-            assert new[key] | {"computed_at": None} == row | {"computed_at": None}, key  # type: ignore[index]
+    after = rows()
+    assert before.keys() == after.keys()
+    for key, row in before.items():
+        assert after[key]["computed_at"] > row["computed_at"]
+        assert after[key] | {"computed_at": None} == row | {"computed_at": None}, key
