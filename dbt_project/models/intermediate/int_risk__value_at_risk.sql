@@ -67,29 +67,43 @@ with
             and historical_var.window_observations = resampled.window_observations
     ),
 
+    -- A normal method that has a figure where historical simulation has none stands in for it.
     others as (
         select
-            portfolio_kind,
-            portfolio_id,
-            as_of_date,
-            method,
-            estimator,
-            confidence,
-            horizon_days,
-            horizon_rule,
-            window_observations,
-            observations,
-            tail_observations,
-            {{ figures | join(",\n            ") }},
-            interval_method,
-            interval_confidence,
-            is_fallback,
-            reason,
-            price_set_id,
-            is_simulated,
-            seed
+            current_estimates.portfolio_kind,
+            current_estimates.portfolio_id,
+            current_estimates.as_of_date,
+            current_estimates.method,
+            current_estimates.estimator,
+            current_estimates.confidence,
+            current_estimates.horizon_days,
+            current_estimates.horizon_rule,
+            current_estimates.window_observations,
+            current_estimates.observations,
+            current_estimates.tail_observations,
+            {% for figure in figures %} current_estimates.{{ figure }}, {% endfor %}
+            current_estimates.interval_method,
+            current_estimates.interval_confidence,
+            current_estimates.method in ('delta_normal', 'ewma_delta_normal')
+            and current_estimates.var_usd is not null
+            and historical_var.reason is not null as is_fallback,
+            if(
+                current_estimates.method in ('delta_normal', 'ewma_delta_normal'),
+                coalesce(current_estimates.reason, historical_var.reason),
+                current_estimates.reason
+            ) as reason,
+            current_estimates.price_set_id,
+            current_estimates.is_simulated,
+            current_estimates.seed
         from current_estimates
-        where method != 'historical_simulation'
+        left join
+            historical_var
+            on current_estimates.portfolio_kind = historical_var.portfolio_kind
+            and current_estimates.portfolio_id = historical_var.portfolio_id
+            and current_estimates.confidence = historical_var.confidence
+            and current_estimates.horizon_days = historical_var.horizon_days
+            and current_estimates.window_observations = historical_var.window_observations
+        where current_estimates.method != 'historical_simulation'
     ),
 
     value_at_risk as (

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import ROUND_HALF_UP, Decimal, localcontext
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from assets.risk.engine.history import closes_of
 from assets.risk.engine.methods import Method
 from assets.risk.method_estimates import Written, estimate_methods
 from infra.runtime.bigquery import Warehouse
+from infra.runtime.bulk import read_table
 from infra.runtime.clock import SystemClock
 from infra.runtime.settings import Settings
 from ingest.closes import CSV_SOURCE, Close, PriceSet, load_price_set, price_set
@@ -33,17 +35,19 @@ WINDOWS, HORIZONS = (250, 500, 1000), (1, 10)
 CONFIDENCES = tuple(map(Decimal, ("0.95", "0.975", "0.99", "0.999")))
 FIRST_DAY, SECOND_DAY = date(2026, 3, 1), date(2026, 3, 2)
 ACCOUNTS, WILD_ACCOUNTS = 40, 20
-MODELS = ["+portfolio_var", "+book_var", "+var_components", "+int_risk__realised_pnl", "int_risk__var_plan"]
+DAILY = ["+portfolio_var", "+book_var", "+var_components", "+int_risk__realised_pnl", "int_risk__var_plan"]
+# What the methods are taken into once they were estimated.
+TAKING_IN = ["portfolio_var", "book_var"]
+QUESTION = ("as_of_date", "price_set_id", "method", "horizon_days", "window_observations", "confidence")
+BACKTEST = ("backtest_kind", "subject_kind", "subject_id", *QUESTION)
 TABLES = {
-    "portfolio_var": "account_id, as_of_date, price_set_id, method, horizon_days, window_observations, confidence",
-    "book_var": "as_of_date, price_set_id, method, horizon_days, window_observations, confidence",
-    "var_components": "part_kind, part_id, as_of_date, price_set_id, confidence",
-    "var_exposures": "account_id, asset, as_of_date, price_set_id",
-    "var_method_estimates": "portfolio_kind, portfolio_id, as_of_date, price_set_id, method, horizon_days, "
-    "window_observations, confidence",
-    "var_backtests": "backtest_kind, subject_kind, subject_id, as_of_date, price_set_id, method, confidence, period",
-    "var_exceptions": "backtest_kind, subject_kind, subject_id, as_of_date, price_set_id, method, confidence, "
-    "exception_date",
+    "portfolio_var": ("account_id", *QUESTION),
+    "book_var": QUESTION,
+    "var_components": ("part_kind", "part_id", *QUESTION),
+    "var_exposures": ("account_id", "asset", "as_of_date", "price_set_id"),
+    "var_method_estimates": ("portfolio_kind", "portfolio_id", *QUESTION),
+    "var_backtests": (*BACKTEST, "period"),
+    "var_exceptions": (*BACKTEST, "exception_date"),
 }
 TOTAL = ("AAA", "BBB", "CCC", "EARLY", "PEG")
 ASSETS = (*TOTAL, "GAPPY", "MISSED", "NEW", "PAIR", "STILL", "TINY", "YOUNG")
@@ -88,9 +92,6 @@ def random_events(generator: np.random.Generator) -> list[SettlementEvent]:
     for number in range(ACCOUNTS):
         held = generator.choice((*TOTAL, "GAPPY"), generator.integers(1, 5), replace=False)
         draw.positions(f"acct-{number:02}", held, early, only_debt=number < 3)
-    # Losses of PEG are all alike: their mean must not fall below them.
-    for number in range(6):
-        draw.add(f"peg-{number}", "PEG", Side.BORROW, Decimal(repr(round(generator.uniform(1e7, 1e9), 3))), early)
     # What one holds and the other owes is nothing to the book.
     draw.add("pair-long", "PAIR", Side.COLLATERAL, Decimal("3.25"), early)
     draw.add("pair-short", "PAIR", Side.BORROW, Decimal("3.25"), early)
@@ -100,6 +101,9 @@ def random_events(generator: np.random.Generator) -> list[SettlementEvent]:
     for number in range(WILD_ACCOUNTS):
         held = generator.choice(ASSETS, generator.integers(1, 6), replace=False)
         draw.positions(f"wild-{number:02}", held, opened)
+    # Losses of PEG are all alike: their mean must not fall below them.
+    for number in range(12):
+        draw.add(f"peg-{number}", "PEG", Side.BORROW, Decimal(repr(round(generator.uniform(1e11, 1e13), 3))), opened)
     smallest, largest = Decimal("1e-18"), Decimal("1e18")
     draw.add("young", "YOUNG", Side.COLLATERAL, Decimal(5), opened)
     draw.add("young-and-new", "YOUNG", Side.COLLATERAL, Decimal(5), opened)
@@ -176,13 +180,14 @@ class Book:
             ]
         )
 
-    def build(self, step: str) -> None:
+    def build(self, step: str, models: Sequence[str]) -> None:
         """Build the models, and keep what stands in the tables then."""
-        outcomes = self.run(self.settings, MODELS)
+        outcomes = self.run(self.settings, models)
         self.tests[step] = {outcome.unique_id.split(".")[2] for outcome in outcomes}
-        self.snapshots[step] = {
-            name: self.warehouse.query(f"select * from risk.{name} order by {key}") for name, key in TABLES.items()
-        }
+        self.snapshots[step] = {}
+        for name, key in TABLES.items():
+            rows = read_table(self.settings, f"risk.{name}").to_pylist()
+            self.snapshots[step][name] = sorted(rows, key=itemgetter(*key))
 
     def exposures(self, as_of: date) -> dict[str, dict[str, Decimal | None]]:
         """Net exposures by portfolio and asset in USD, None without a close on the day; what nets to nothing is out."""
@@ -234,7 +239,7 @@ class Reference:
 def book(
     new_project: Callable[..., Settings], dbt_build: Callable[..., Any], deliver_events: Callable[..., None]
 ) -> Book:
-    """Two days, each built before the methods were estimated and after; the second twice over."""
+    """Two days, each with its methods estimated upon what was built; all of the second day twice."""
     generator, clock = np.random.default_rng(SEED), SystemClock()
     settings = new_project("ballast-var-reference")
     found = Book(settings, random_closes(generator), random_events(generator), dbt_build)
@@ -244,14 +249,16 @@ def book(
         found.written[step] = estimate_methods(found.warehouse, clock)
 
     load_price_set(found.warehouse, found.set_of(FIRST_DAY), clock)
-    found.build("first day")
+    found.build("first day", DAILY)
     estimate("first day")
     load_price_set(found.warehouse, found.set_of(SECOND_DAY), clock)
-    found.build("second day, before methods")
-    for step in ("second day", "second day again"):
-        estimate(step)
-        found.judged = backtest(found.warehouse, clock)
-        found.build(step)
+    found.build("second day, before methods", DAILY)
+    estimate("second day")
+    found.judged = backtest(found.warehouse, clock)
+    found.build("second day", TAKING_IN)
+    estimate("second day again")
+    backtest(found.warehouse, clock)
+    found.build("second day again", DAILY)
     return found
 
 
@@ -261,7 +268,9 @@ def of_day(rows: Rows, day: date, **wanted: Any) -> Rows:
 
 def portfolios(tables: Mapping[str, Rows]) -> Rows:
     """The rows of both marts, with kind and id of the portfolio."""
-    accounts = [{"portfolio_kind": "account", "portfolio_id": row["account_id"]} | row for row in tables["portfolio_var"]]
+    accounts = [
+        {"portfolio_kind": "account", "portfolio_id": row["account_id"]} | row for row in tables["portfolio_var"]
+    ]
     return accounts + [{"portfolio_kind": "book", "portfolio_id": "book"} | row for row in tables["book_var"]]
 
 
@@ -281,7 +290,8 @@ def test_historical_simulation__equals_the_engine(book: Book, step: str, day: da
         (row["portfolio_id"], row["horizon_days"], row["window_observations"], row["confidence"]): row
         for row in of_day(portfolios(book.snapshots[step]), day, method="historical_simulation")
     }
-    seen, reasons = set(), set()
+    seen: set[tuple[str, int, int, Decimal]] = set()
+    reasons: set[str] = set()
     for horizon in HORIZONS:
         for window in WINDOWS:
             found = reference.ask(Method.HISTORICAL, horizon, window)
@@ -390,9 +400,9 @@ def test_fallback__stands_in_where_only_returns_are_missing(book: Book) -> None:
     for method in (Method.HISTORICAL, Method.AGE_WEIGHTED, Method.VOLATILITY_SCALED):
         assert told("young", method) == (False, False, 118, short)
     assert told("dusty", Method.HISTORICAL) == (True, False, 500, None)
-    assert {row["is_fallback"] for row in rows if row["method"] not in (Method.DELTA_NORMAL, Method.EWMA_DELTA_NORMAL)} == {
-        False
-    }
+    assert {
+        row["is_fallback"] for row in rows if row["method"] not in (Method.DELTA_NORMAL, Method.EWMA_DELTA_NORMAL)
+    } == {False}
 
 
 def test_intervals_of_shortfall__are_there_once_the_methods_were_estimated(book: Book) -> None:
@@ -409,7 +419,7 @@ def test_rerun__gives_the_same_rows(book: Book) -> None:
     """All that was computed anew is as it was, and nothing stands twice."""
     for name, key in TABLES.items():
         before, after = book.snapshots["second day"][name], book.snapshots["second day again"][name]
-        assert len({tuple(row[column] for column in key.split(", ")) for row in after}) == len(after), name
+        assert len({tuple(row[column] for column in key) for row in after}) == len(after), name
         assert [row | {"computed_at": None} for row in after] == [row | {"computed_at": None} for row in before], name
         if name not in ("var_backtests", "var_exceptions"):
             assert of_day(after, FIRST_DAY) == of_day(before, FIRST_DAY), name
@@ -462,7 +472,7 @@ def test_stored_forecasts__of_one_day_are_judged_unknown(book: Book) -> None:
 
 def test_history_backtests__of_a_book_that_cannot_be_valued_are_unknown(book: Book) -> None:
     rows = [row for row in book.snapshots["second day"]["var_backtests"] if row["backtest_kind"] == "history"]
-    verdicts = {(row["subject_kind"], row["subject_id"]): set() for row in rows}
+    verdicts: dict[tuple[str, str], set[str]] = defaultdict(set)
     for row in rows:
         verdicts[row["subject_kind"], row["subject_id"]].add(row["verdict"])
     assert verdicts["book", "book"] == {"unknown"}

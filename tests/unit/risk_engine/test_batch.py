@@ -12,6 +12,7 @@ import pytest
 from assets.risk.engine import batch, estimators
 from assets.risk.engine.batch import Answer, Histories, Question, answer
 from assets.risk.engine.bootstrap import stationary_draws
+from assets.risk.engine.copula import simulate
 from assets.risk.engine.errors import RiskInputError
 from assets.risk.engine.estimators import Floats, Tail
 from assets.risk.engine.levels import STANDARD_CONFIDENCES
@@ -81,11 +82,13 @@ def test_answer__scales_returns_asset_by_asset(histories: Histories) -> None:
     assert_same(list(ask(histories, Method.VOLATILITY_SCALED).tails), expected, FIGURES[:4])
 
 
-def test_answer__simulates_by_a_copula_fitted_once_to_all_assets(histories: Histories, make_histories: Make) -> None:
+def test_answer__simulates_by_a_copula_fitted_once_to_all_assets(histories: Histories) -> None:
     found = ask(histories, Method.T_COPULA)
     expected = estimators.historical(EXPOSURES @ histories.paths(WINDOW).T, STANDARD_CONFIDENCES)
     assert_same(list(found.tails), expected)
+    assert found.seed is not None
     assert found.seed == histories.seed(Method.T_COPULA, WINDOW)
+    np.testing.assert_array_equal(histories.paths(WINDOW), simulate(histories.window(WINDOW, 1).returns, found.seed))
     # A portfolio alone has the figures that it has among others.
     assert_same(
         list(ask(histories, Method.T_COPULA, exposures=EXPOSURES[1:2]).tails),

@@ -14,9 +14,10 @@ from assets.risk.engine.methods import FALLBACK_MIN_OBSERVATIONS, NORMAL, Method
 
 WINDOW = 250
 # In alphabetical order, as the columns of the exposures below.
-ASSETS = ("BTC", "DAI", "ETH", "GAP", "NEW", "OLD", "TINY")
+ASSETS = ("BTC", "DAI", "ETH", "GAP", "MID", "NEW", "OLD", "TINY")
 DAI_FLAT = "DAI never moved in 250 returns"
 GAP_SHORT = "GAP has 190 of 250 returns"
+MID_SHORT = "MID has 200 of 250 returns"
 NEW_SHORT = "NEW has 100 of 250 returns"
 OLD_ENDED = "no close of OLD on 2026-01-30"
 TINY_SHORT = "TINY has 59 of 250 returns"
@@ -32,6 +33,7 @@ def histories(make_histories: Callable[..., Histories]) -> Histories:
             "DAI": np.zeros(300),
             "ETH": draw(0, 0.04, 300),
             "GAP": draw(0, 0.05, 300),
+            "MID": draw(0, 0.06, 200),
             "NEW": draw(0, 0.06, 100),
             "OLD": draw(0, 0.05, 300),
             "TINY": draw(0, 0.05, 59),
@@ -86,6 +88,7 @@ def test_simulation__has_no_figure_where_an_asset_lacks_returns(histories: Histo
         ({"BTC": 3.0, "NEW": -2.0}, ["BTC", "NEW"], range(100), NEW_SHORT),
         ({"NEW": 1.0}, ["NEW"], range(100), NEW_SHORT),
         ({"GAP": 1.0, "ETH": 1.0}, ["ETH", "GAP"], [*range(59), *range(119, 250)], GAP_SHORT),
+        ({"MID": 1.0, "GAP": 2.0}, ["GAP", "MID"], [*range(59), *range(119, 200)], f"{GAP_SHORT}; {MID_SHORT}"),
     ],
 )
 def test_normal__uses_the_days_that_all_assets_have_and_says_so(

@@ -106,16 +106,17 @@ def test_perfect_hedge__leaves_nothing() -> None:
 
 
 def test_ties__of_the_whole_are_ordered_by_age() -> None:
-    # The whole loses 10 on three days, and the tail of two takes the two oldest, whoever lost on them.
-    parts = np.zeros((2, 8))
-    parts[0, [1, 6]] = -10.0
-    parts[1, 4] = -10.0
-    (found,) = components(parts, [Decimal("0.75")])
+    # The whole loses 10 on forty days, and the tail of four takes the oldest of these, whoever lost on them.
+    parts = np.zeros((2, 400))
+    parts[0, 5:400:20] = -10.0
+    parts[1, 10:400:20] = -10.0
+    parts[1, 17] = -10.0
+    (found,) = components(parts, [Z99])
     assert (found.var, found.es) == (10.0, 10.0)
-    assert found.component_var.tolist() == [0.0, 10.0]
+    assert found.component_var.tolist() == [10.0, 0.0]
     assert found.component_es.tolist() == [5.0, 5.0]
-    (turned,) = components(parts[:, ::-1], [Decimal("0.75")])
-    assert turned.component_var.tolist() == [0.0, 10.0]
+    (turned,) = components(parts[:, ::-1], [Z99])
+    assert turned.component_var.tolist() == [10.0, 0.0]
     assert turned.component_es.tolist() == [5.0, 5.0]
 
 

@@ -71,6 +71,7 @@ def test_copula__takes_no_price_below_zero() -> None:
 
 @pytest.mark.parametrize("observations", [0, 1, 59])
 def test_copula__refuses_fewer_than_sixty_returns(observations: int) -> None:
+    assert np.isfinite(simulate(drawn_from()[:60], seed=1, paths=100)).all()
     with pytest.raises(RiskInputError) as refused:
         simulate(drawn_from()[:observations], seed=1)
     assert str(refused.value) == f"a copula needs at least 60 days with a return of each asset, not {observations}"
