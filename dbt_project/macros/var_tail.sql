@@ -46,10 +46,11 @@
 {% macro scenario_assets() -%}
     {%- if execute and flags.INTROSPECT -%}
         {%- set query -%}
-            select distinct exposures.asset
-            from {{ ref("int_risk__exposures_as_of") }} as exposures
-            inner join {{ ref("int_risk__scenarios") }} as scenarios on exposures.asset = scenarios.asset
-            order by exposures.asset
+            select asset
+            from {{ ref("int_risk__exposures_as_of") }}
+            where asset in (select asset from {{ ref("int_risk__asset_coverage") }})
+            group by asset
+            order by asset
         {%- endset -%}
         {{ return(run_query(query).columns[0].values() | list) }}
     {%- else -%} {{ return(["BTC", "ETH"]) }}

@@ -151,7 +151,8 @@ thead th { font-weight: 600; font-size: 0.8rem; color: var(--st-gray-text-color)
 tbody tr + tr td, tbody tr + tr th { border-top: 1px solid var(--st-border-color); }
 tbody th { font-weight: 600; }
 .number { text-align: right; white-space: nowrap; }
-td .under, tbody th .under { font-weight: 400; display: block; font-size: 0.82rem; color: var(--st-gray-text-color); white-space: normal; }
+td .under, tbody th .under { display: block; font-size: 0.82rem; font-weight: 400; color: var(--st-gray-text-color);
+  white-space: normal; }
 tr.chosen-able:hover { background: color-mix(in srgb, var(--st-primary-color) 7%, transparent); cursor: pointer; }
 button.link { font: inherit; font-weight: 600; color: var(--st-link-color); background: none; border: 0; padding: 0;
   min-height: 24px; cursor: pointer; text-decoration: underline; text-underline-offset: 3px; text-align: left; }

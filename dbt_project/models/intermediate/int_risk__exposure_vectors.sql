@@ -1,6 +1,6 @@
 {{ config(tags=["daily"], materialized="table", cluster_by=["portfolio_key"]) }}
 
--- depends_on: {{ ref("int_risk__scenarios") }}
+-- depends_on: {{ ref("int_risk__asset_coverage") }}
 -- depends_on: {{ ref("int_risk__exposures_as_of") }}
 {%- set assets = scenario_assets() %}
 

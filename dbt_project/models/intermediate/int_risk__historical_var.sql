@@ -58,7 +58,9 @@ with
             if(
                 portfolio_coverage.reason is null,
                 -- The mean of losses that are all alike may miss them by a rounding error.
-                cast(cast(placed.tail_loss_usd as float64) / placed.tail_observations as numeric),
+                greatest(
+                    cast(cast(placed.tail_loss_usd as float64) / placed.tail_observations as numeric), placed.var_usd
+                ),
                 null
             ) as es_usd,
             if(portfolio_coverage.reason is null, placed.var_lower_usd, null) as var_lower_usd,

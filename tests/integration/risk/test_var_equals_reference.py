@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import ROUND_HALF_UP, Decimal, localcontext
+from itertools import count
 from operator import itemgetter
 from typing import Any
 
@@ -19,7 +20,7 @@ from assets.risk.engine.backtests import Verdict
 from assets.risk.engine.batch import Answer, Histories, Question, answer
 from assets.risk.engine.components import components
 from assets.risk.engine.history import closes_of
-from assets.risk.engine.methods import Method
+from assets.risk.engine.methods import NORMAL, Method
 from assets.risk.method_estimates import Written, estimate_methods
 from infra.runtime.bigquery import Warehouse
 from infra.runtime.bulk import read_table
@@ -61,7 +62,8 @@ def random_closes(generator: np.random.Generator) -> dict[str, dict[date, Decima
     """Random walks up to two days after the first day, each asset with a history of its own.
 
     AAA, BBB, CCC and PEG, which jumps between two prices, are whole; EARLY ends one day before the others. GAPPY lacks
-    three weeks, 600 days ago; MISSED the second day; PAIR, YOUNG and TINY are new; STILL never moved; NEW has none.
+    three weeks, 600 days ago; MISSED the second day; YOUNG and TINY are new, and so is PAIR, which has 250 returns of
+    one day but not of ten; STILL never moved; NEW has none.
     """
     last, length = SECOND_DAY + timedelta(days=1), 1_100
     days = [last - timedelta(days=back) for back in range(length - 1, -1, -1)]
@@ -77,7 +79,7 @@ def random_closes(generator: np.random.Generator) -> dict[str, dict[date, Decima
         if asset == "STILL":
             path = np.ones(length)
         line = dict(zip(days, (Decimal(repr(round(usd, 9))) for usd in path.tolist()), strict=True))
-        begins = {"PAIR": 300, "YOUNG": 120, "TINY": 40}.get(asset, length)
+        begins = {"PAIR": 256, "YOUNG": 120, "TINY": 40}.get(asset, length)
         closes[asset] = {day: usd for day, usd in line.items() if (last - day).days < begins}
     for back in range(600, 621):
         del closes["GAPPY"][last - timedelta(days=back)]
@@ -364,45 +366,57 @@ def test_components__equal_the_engine(book: Book) -> None:
 
 
 def test_methods__stand_in_the_marts_as_they_were_estimated(book: Book) -> None:
+    """A normal method's row also has the reason of what it stands in for."""
     for step in ("second day", "second day again"):
         tables = book.snapshots[step]
         estimated = of_day(tables["var_method_estimates"], SECOND_DAY)
         assert book.written[step].rows == len(estimated)
         assert book.written[step].not_computed == 0
-        others = [row for row in estimated if row["method"] != "historical_simulation"]
-        in_marts = [row for row in portfolios(tables) if row["method"] != "historical_simulation"]
-        keys = set(others[0]) - {"computed_at"}
-
-        def comparable(rows: Rows, keys: set[str] = keys) -> list[list[str]]:
-            return sorted([f"{name}={row[name]}" for name in sorted(keys)] for row in rows)
-
-        assert comparable(in_marts) == comparable(others)
+        marts = {tuple(row[name] for name in TABLES["var_method_estimates"]): row for row in portfolios(tables)}
+        reasons = {
+            (key[:2], key[5:]): row["reason"]
+            for key, row in marts.items()
+            if (row["as_of_date"], row["method"]) == (SECOND_DAY, Method.HISTORICAL)
+        }
+        others = [row for row in estimated if row["method"] != Method.HISTORICAL]
+        for row in others:
+            key = tuple(row[name] for name in TABLES["var_method_estimates"])
+            wanted = {name: value for name, value in row.items() if name != "computed_at"}
+            if row["method"] in NORMAL:
+                reason = reasons[key[:2], key[5:]]
+                wanted["reason"] = row["reason"] or reason
+                wanted["is_fallback"] = row["var_usd"] is not None and reason is not None
+            assert {name: marts[key][name] for name in wanted} == wanted
+        assert len(others) + len(reasons) == len(of_day(list(marts.values()), SECOND_DAY))
     # Before the methods of the second day were estimated, those of the first did not stand in for them.
     early = of_day(portfolios(book.snapshots["second day, before methods"]), SECOND_DAY)
-    assert {row["method"] for row in early} == {"historical_simulation"}
+    assert {row["method"] for row in early} == {Method.HISTORICAL}
 
 
 def test_fallback__stands_in_where_only_returns_are_missing(book: Book) -> None:
-    rows = of_day(portfolios(book.snapshots["second day"]), SECOND_DAY, horizon_days=1, window_observations=500)
-    at_99 = {(row["portfolio_id"], row["method"]): row for row in rows if row["confidence"] == Decimal("0.99")}
+    rows = {
+        (row["portfolio_id"], row["method"], row["horizon_days"], row["window_observations"]): row
+        for row in of_day(portfolios(book.snapshots["second day"]), SECOND_DAY, confidence=Decimal("0.99"))
+    }
 
-    def told(portfolio: str, method: Method) -> tuple[bool, bool, int, str | None]:
-        row = at_99[portfolio, method]
+    def told(portfolio: str, method: Method, horizon: int = 1, window: int = 500) -> tuple[bool, bool, int, str | None]:
+        row = rows[portfolio, method, horizon, window]
         return row["var_usd"] is not None, row["is_fallback"], row["observations"], row["reason"]
 
     short = "YOUNG has 118 of 500 returns"
-    for method in (Method.DELTA_NORMAL, Method.EWMA_DELTA_NORMAL):
+    for method in NORMAL:
         assert told("young", method) == (True, True, 118, f"118 common returns, for {short}")
         assert told("tiny", method) == (False, False, 38, "TINY has 38 of 500 returns")
         assert told("still", method) == (False, False, 500, "STILL never moved in 500 returns")
         assert told("young-and-new", method) == (False, False, 0, f"no closes of NEW; {short}")
         assert told("dust", method) == (True, False, 500, None)
+        # It has all returns of one day, from which the normal method makes ten, but not those of ten days.
+        assert told("pair-long", method, 10, 250) == (True, True, 250, "PAIR has 245 of 250 returns")
+        assert told("pair-long", method, 1, 250) == (True, False, 250, None)
     for method in (Method.HISTORICAL, Method.AGE_WEIGHTED, Method.VOLATILITY_SCALED):
         assert told("young", method) == (False, False, 118, short)
     assert told("dusty", Method.HISTORICAL) == (True, False, 500, None)
-    assert {
-        row["is_fallback"] for row in rows if row["method"] not in (Method.DELTA_NORMAL, Method.EWMA_DELTA_NORMAL)
-    } == {False}
+    assert not any(row["is_fallback"] for (_, method, *_), row in rows.items() if method not in NORMAL)
 
 
 def test_intervals_of_shortfall__are_there_once_the_methods_were_estimated(book: Book) -> None:
@@ -479,3 +493,30 @@ def test_history_backtests__of_a_book_that_cannot_be_valued_are_unknown(book: Bo
     assert verdicts["asset", "TINY"] == {"unknown"}
     assert "unknown" not in verdicts["asset", "AAA"]
     assert ("asset", "NEW") not in verdicts
+
+
+def test_deadline__leaves_the_rest_without_a_figure_and_says_so(book: Book) -> None:
+    """It passes after the normal methods, which then stand in; the marts take that in without a failed test."""
+    normal = 2 * len(NORMAL) * len(HORIZONS) * len(WINDOWS)
+    looks = count()
+    written = estimate_methods(book.warehouse, SystemClock(), monotonic=lambda: 0.0 if next(looks) <= normal else 1e6)
+    assert written.rows == book.written["second day again"].rows
+    assert written.not_computed == next(looks) - 1 - normal > normal
+    book.build("after the deadline", TAKING_IN)
+    assert "portfolio_var__equals_the_reference" in book.tests["after the deadline"]
+    before, after = (
+        {
+            tuple(row[name] for name in TABLES["var_method_estimates"]): row
+            for row in of_day(portfolios(tables), SECOND_DAY)
+        }
+        for tables in (book.snapshots["second day again"], book.snapshots["after the deadline"])
+    )
+    assert after.keys() == before.keys()
+    for key, row in after.items():
+        wanted = before[key] | {"computed_at": row["computed_at"]}
+        if row["method"] == Method.HISTORICAL:
+            wanted |= {"es_lower_usd": None, "es_upper_usd": None}
+        elif row["method"] not in NORMAL:
+            wanted |= dict.fromkeys((*FIGURES, "es_lower_usd", "es_upper_usd", "seed"))
+            wanted |= {"observations": 0, "reason": "not computed: the deadline of 900 s had passed"}
+        assert row == wanted
