@@ -9,6 +9,7 @@ from typing import Any
 import grpc
 import pyarrow as pa
 import pyarrow.parquet as pq
+import requests
 from google.api_core import exceptions as google_exceptions
 from google.api_core.client_options import ClientOptions
 from google.api_core.retry import Retry, if_exception_type
@@ -96,7 +97,10 @@ def replace_rows(
 
 
 def load_rows(warehouse: Warehouse, spec: TableSpec, rows: pa.Table) -> None:
-    """Make `rows` all that the table holds, by a load job; raises `WarehouseError` where BigQuery refuses."""
+    """Make `rows` all that the table holds, by a load job.
+
+    Raises `WarehouseError` where BigQuery refuses, and `NotReadyError` where it is away.
+    """
     parquet = io.BytesIO()
     pq.write_table(rows, parquet)
     parquet.seek(0)
@@ -110,6 +114,12 @@ def load_rows(warehouse: Warehouse, spec: TableSpec, rows: pa.Table) -> None:
             parquet, f"{warehouse.settings.gcp_project}.{spec.table_id}", job_config=config, timeout=LOAD_TIMEOUT_S
         )
         job.result(timeout=LOAD_TIMEOUT_S)
+    except (
+        google_exceptions.RetryError,
+        google_exceptions.ServiceUnavailable,
+        requests.exceptions.RequestException,
+    ) as error:
+        raise NotReadyError(f"BigQuery did not take rows for {spec.table_id} ({type(error).__name__})") from error
     except google_exceptions.GoogleAPICallError as error:
         raise WarehouseError(f"BigQuery refused rows for {spec.table_id}: {error.message}") from error
 

@@ -7,6 +7,7 @@
         partition_by={"field": "as_of_date", "data_type": "date", "granularity": "day"},
         cluster_by=["scenario_id"],
         on_schema_change="fail",
+        post_hook="{{ delete_rows_of_earlier_builds() }}",
     )
 }}
 

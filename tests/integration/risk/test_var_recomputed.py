@@ -359,3 +359,22 @@ def test_var__rebuilt_for_the_same_day_is_identical(built: Built) -> None:
     for key, row in before.items():
         assert after[key]["computed_at"] > row["computed_at"]
         assert after[key] | {"computed_at": None} == row | {"computed_at": None}, key
+
+
+def test_var__of_an_account_that_a_late_event_empties_is_gone(
+    built: Built, deliver_events: Callable[..., None]
+) -> None:
+    [deposit] = [event for event in built.events if event.account_id == "edge-gap"]
+    changes = {"event_id": "edge-gap-late", "kind": Kind.WITHDRAWAL, "tx_hash": "0xlate"}
+    deliver_events(built.settings, [deposit.model_copy(update=changes)], SystemClock().now())
+    named = {"portfolio_var": "account_id", "var_exposures": "account_id", "var_components": "part_id"}
+    counted = " union all ".join(
+        f"select '{mart}' as mart, countif({column} = 'edge-gap') as gone, count(*) as kept from risk.{mart}"
+        for mart, column in named.items()
+    )
+    before = {row["mart"]: row for row in Warehouse(built.settings).query(counted)}
+    assert all(row["gone"] for row in before.values())
+    built.build()
+    after = {row["mart"]: row for row in Warehouse(built.settings).query(counted)}
+    assert {mart: row["gone"] for mart, row in after.items()} == dict.fromkeys(named, 0)
+    assert all(after[mart]["kept"] == row["kept"] - row["gone"] for mart, row in before.items())

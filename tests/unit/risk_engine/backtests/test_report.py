@@ -99,7 +99,16 @@ def test_run_backtest__is_amber_for_an_understated_es_alone() -> None:
     assert report.traffic_light.zone is Zone.GREEN
     assert report.z2.statistic == pytest.approx(1 - 2 * 400 / 120 / 2.5)
     assert report.verdict is Verdict.AMBER
-    assert "larger or more than Expected Shortfall allows (Z2 -1.67 is below -0.70)" in report.verdict_reason
+    # At 99% the paper's critical value does not hold, so the simulation decides.
+    assert "larger or more than Expected Shortfall allows (Z2 -1.67 has p 0.020 by simulation)" in report.verdict_reason
+
+
+def test_run_backtest__judges_an_understated_es_by_the_paper_where_its_value_holds() -> None:
+    report = backtest(250, (20, 60, 100, 140, 180, 220), C975, loss=400.0)
+    assert report.z2.critical_values_apply
+    assert report.z2.statistic is not None
+    assert report.z2.statistic < -0.70
+    assert f"(Z2 {report.z2.statistic:.2f} is below -0.70)" in report.verdict_reason
 
 
 def test_run_backtest__names_tests_that_could_not_be_computed() -> None:
