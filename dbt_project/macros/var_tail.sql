@@ -1,5 +1,12 @@
 {# Number of scenarios in the tail: ceil(n * (1 - confidence)), in whole numbers so that nothing is rounded twice. #}
 {% macro tail_observations(observations, confidence_bp) -%}
+    {%- if not 5000 < confidence_bp < 10000 -%}
+        {{
+            exceptions.raise_compiler_error(
+                "var_confidences_bp: " ~ confidence_bp ~ " is not between 5000 and 10000; 9900 is 99%"
+            )
+        }}
+    {%- endif -%}
     {{ (observations * (10000 - confidence_bp) + 9999) // 10000 }}
 {%- endmacro %}
 

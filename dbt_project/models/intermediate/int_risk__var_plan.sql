@@ -1,5 +1,9 @@
 {{ config(tags=["daily"], materialized="view") }}
 
+{%- if var("var_standard_window") not in var("var_windows") or 1 not in var("var_horizons_days") %}
+    {{ exceptions.raise_compiler_error("var_windows must hold var_standard_window, and var_horizons_days one day") }}
+{%- endif %}
+
 {%- set methods = {"account": var("var_account_methods"), "book": var("var_book_methods")} %}
 
 with

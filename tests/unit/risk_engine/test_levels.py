@@ -8,6 +8,7 @@ from collections.abc import Callable
 from decimal import Decimal
 from fractions import Fraction
 from functools import cache
+from types import SimpleNamespace
 from typing import Any, NoReturn
 
 import jinja2
@@ -173,7 +174,11 @@ def macros() -> dict[str, Callable[..., Any]]:
     def returned(value: Any) -> NoReturn:
         raise Returned(value)
 
-    known: dict[str, Any] = {"var": VARIABLES.__getitem__, "return": returned}
+    def refused(message: str) -> NoReturn:
+        raise RiskInputError(message)
+
+    exceptions = SimpleNamespace(raise_compiler_error=refused)
+    known: dict[str, Any] = {"var": VARIABLES.__getitem__, "return": returned, "exceptions": exceptions}
     environment = jinja2.Environment(autoescape=False)
 
     def callable_of(name: str, source: str) -> Callable[..., Any]:
@@ -213,3 +218,9 @@ def test_dbt_macros__give_the_same_ranks(observations: int, confidence: Decimal)
 def test_dbt_macros__keep_as_many_losses_as_any_figure_needs(observations: int) -> None:
     deepest = max(tail_ranks(observations, confidence).deepest for confidence in STANDARD_CONFIDENCES)
     assert macros()["deepest_rank"](observations) == deepest
+
+
+@pytest.mark.parametrize("confidence_bp", [0, 4_999, 5_000, 10_000, 10_001, 99])
+def test_dbt_macros__refuse_a_confidence_outside_a_half_and_one(confidence_bp: int) -> None:
+    with pytest.raises(RiskInputError, match=f"var_confidences_bp: {confidence_bp} is not between 5000 and 10000"):
+        macros()["tail_ranks"](500, confidence_bp)
