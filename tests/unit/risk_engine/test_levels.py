@@ -223,4 +223,4 @@ def test_dbt_macros__keep_as_many_losses_as_any_figure_needs(observations: int) 
 @pytest.mark.parametrize("confidence_bp", [0, 4_999, 5_000, 10_000, 10_001, 99])
 def test_dbt_macros__refuse_a_confidence_outside_a_half_and_one(confidence_bp: int) -> None:
     with pytest.raises(RiskInputError, match=f"var_confidences_bp: {confidence_bp} is not between 5000 and 10000"):
-        macros()["tail_ranks"](500, confidence_bp)
+        macros()["tail_observations"](500, confidence_bp)
