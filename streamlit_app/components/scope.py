@@ -39,6 +39,11 @@ def select(known: Sequence[str]) -> str | None:
     return chosen or None
 
 
+def selected() -> str:
+    """The account that the page is about; empty for the whole book."""
+    return str(st.session_state.get(_SELECTED) or WHOLE_BOOK)
+
+
 def go_to(account_id: str) -> None:
     """Make the account (empty: the whole book) the subject of the page; only from callbacks."""
     st.session_state[_SELECTED] = account_id
