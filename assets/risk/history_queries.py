@@ -20,18 +20,12 @@ from assets.risk.engine.history import Closes, closes_of
 from assets.risk.engine.methods import STANDARD_WINDOW
 from assets.risk.queries import Reader, ValueAtRisk, read_rows
 from infra.runtime.errors import NotReadyError
+from ingest.closes import ACTIVE_PRICE_SET_SQL
 
 # How long a price set that was replaced may still be used.
 CHECK_ACTIVE_EVERY_S = 15.0
 # Histories that are kept: each holds returns, resamples and simulated paths of its own window, some ten MB.
 KEPT_HISTORIES = 4
-
-ACTIVE_PRICE_SET_SQL = """
-select price_set_id
-from raw.price_sets
-order by activated_at desc
-limit 1
-"""
 
 # One row an asset, its closes in one text: as rows of their own, 100 assets of three years take ten times as long.
 CLOSES_SQL = """

@@ -82,8 +82,8 @@ def show(
     ages: Mapping[str, float | None] | None = None,
     is_old: bool = False,
     on_account: Callable[[], None] | None = None,
-) -> str | None:
-    """Show named pieces of HTML under a stable `key`; returns the account whose button was pressed, once.
+) -> None:
+    """Show named pieces of HTML under a stable `key`; `on_account` is called when an account's button is pressed.
 
     A piece is replaced only when it changed. Elements with `data-age="name"` show the age `ages[name]` (seconds
     now) and count on in the browser. `is_old` greys the figures.
@@ -96,9 +96,5 @@ def show(
         # Data that did not change would not reach the browser's script, which counts the silence.
         "sent_at": data.system_clock().now().isoformat(),
     }
-    if on_account is None:
-        _component()(key=key, data=message)
-        return None
-    result = _component()(key=key, data=message, on_account_change=on_account)
-    chosen = getattr(result, "account", None)
-    return None if chosen is None else str(chosen)
+    pressed = {} if on_account is None else {"on_account_change": on_account}
+    _component()(key=key, data=message, **pressed)

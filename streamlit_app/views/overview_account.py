@@ -15,20 +15,20 @@ from streamlit_app.views import parts
 TRIGGERS_TITLE = "Margin-call and liquidation prices"
 
 
-def render(account_id: str) -> str | None:
-    """Show the account; returns the empty id when the way back to the whole book was chosen."""
+def render(account_id: str) -> None:
+    """Show the account."""
     readings = data.account(account_id)
     health = readings.health
     if health.read_at is None or _is_not_built(health) or (health.value is None and health.problem is not None):
         parts.show_problem(health)
-        return None
+        return
     if health.value is None:
         parts.show_state(states.no_account(account_id))
-        return None
-    return _figures(readings, health.value)
+        return
+    _figures(readings, health.value)
 
 
-def _figures(readings: AccountReadings, account: MarginHealth) -> str | None:
+def _figures(readings: AccountReadings, account: MarginHealth) -> None:
     exposures, prices = readings.exposures, readings.triggers
     events = data.margin_events(account.account_id)
     fresh = freshness.freshness_of(
@@ -47,7 +47,7 @@ def _figures(readings: AccountReadings, account: MarginHealth) -> str | None:
         "assets": parts.assets_card(exposures),
         "events": parts.events_card(events, is_for_account=True),
     }
-    return parts.show_live(sections, fresh)
+    parts.show_live(sections, fresh)
 
 
 def _head_html(account: MarginHealth) -> str:

@@ -15,21 +15,21 @@ from streamlit_app.views import parts
 NEAREST_TITLE = "Nearest to margin call"
 
 
-def render() -> str | None:
-    """Show the book; returns an account that was chosen from a table."""
+def render() -> None:
+    """Show the book."""
     readings = data.book()
     summary = readings.summary
     is_empty = summary.value is not None and summary.value.accounts == 0
     if summary.value is None or _is_not_built(summary) or (is_empty and summary.problem is not None):
         parts.show_problem(summary)
-        return None
+        return
     if is_empty:
         parts.show_state(states.NO_ACCOUNTS)
-        return None
-    return _figures(readings, summary.value)
+        return
+    _figures(readings, summary.value)
 
 
-def _figures(readings: BookReadings, book: BookSummary) -> str | None:
+def _figures(readings: BookReadings, book: BookSummary) -> None:
     nearest, exposures = readings.nearest, readings.exposures
     accounts = nearest.value or []
     triggers = data.triggers_of([account.account_id for account in accounts])
@@ -50,7 +50,7 @@ def _figures(readings: BookReadings, book: BookSummary) -> str | None:
         "assets": parts.assets_card(exposures),
         "events": parts.events_card(events, is_for_account=False),
     }
-    return parts.show_live(sections, fresh)
+    parts.show_live(sections, fresh)
 
 
 def _gauge(book: BookSummary, accounts: Sequence[MarginHealth]) -> Gauge:

@@ -30,10 +30,10 @@ def show_problem(reading: Reading[Any]) -> None:
     show_state(states.problem_html(reading.problem or Problem(ProblemKind.AWAY, "")))
 
 
-def show_live(sections: Mapping[str, str], fresh: Freshness) -> str | None:
-    """The live part under its freshness; returns the account that was chosen, once the scope has changed to it."""
+def show_live(sections: Mapping[str, str], fresh: Freshness) -> None:
+    """The live part under its freshness; an account that is chosen in it becomes the scope of the page."""
     head = {"freshness": freshness.line_html(fresh), "banner": freshness.banner_html(fresh)}
-    return live.show(
+    live.show(
         LIVE_KEY,
         head | dict(sections),
         ages=freshness.ages(fresh),

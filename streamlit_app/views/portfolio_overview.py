@@ -29,9 +29,10 @@ def _live(account_id: str | None) -> None:
     # What is selected counts, not the press of a button: the run that received it may have been cut short by the next.
     if scope.selected() != (account_id or scope.WHOLE_BOOK):
         st.rerun()
-    chosen = overview_book.render() if account_id is None else overview_account.render(account_id)
-    if chosen is not None:
-        st.rerun()
+    if account_id is None:
+        overview_book.render()
+    else:
+        overview_account.render(account_id)
 
 
 @st.fragment(run_every=SLOW_EVERY_S)

@@ -12,11 +12,11 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
 
-from _bench import cuts, ground, print_machine, timed
+from _bench import NoPublisher, cuts, ground, print_machine, timed
 from _book import load_events
 
 from alerting.margin.store import MARGIN_EVENT_PUBLICATIONS, MARGIN_EVENTS, candidates
@@ -72,14 +72,6 @@ select
 from events
 order by arrived_at
 """
-
-
-class NoPublisher:
-    """Publishing is not measured here."""
-
-    def publish_all(self, topic: str, messages: Sequence[bytes]) -> list[str]:
-        """Ids as Pub/Sub would give them."""
-        return [f"{topic}-{number}" for number in range(len(messages))]
 
 
 def build_book(settings: Settings, accounts: int, history: int) -> int:

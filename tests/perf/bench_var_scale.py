@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import psutil
 import pyarrow as pa
-from _bench import cuts, ground, print_machine
+from _bench import NoPublisher, cuts, ground, print_machine
 from _book import load_closes, load_events, load_query
 
 from alerting.margin.watch import look
@@ -117,14 +117,6 @@ select
     format('m_{{}}', asset) as message_id
 from range({assets}) as assets (asset)
 """
-
-
-class NoPublisher:
-    """Publishing is not measured here."""
-
-    def publish_all(self, topic: str, messages: list[bytes]) -> list[str]:
-        """Ids as Pub/Sub would give them."""
-        return [f"{topic}-{number}" for number in range(len(messages))]
 
 
 @dataclass

@@ -147,7 +147,7 @@ def answer(question: Question, exposures: Floats, histories: Histories, *, inter
                 reasons[member] = f"{len(days)} common returns, for {reason}"
         returns = np.nan_to_num(window.returns[days], nan=0.0)
         for chunk in np.array_split(members, -(-len(members) // CHUNK)):
-            tails = _tails(question, exposures[chunk], returns, histories, intervals and not lacking)
+            tails = _tails(question, exposures[chunk], returns, histories, intervals)
             for place, tail in zip(collected, tails, strict=True):
                 place[:, chunk] = (tail.var, tail.es, tail.var_lower, tail.var_upper, tail.es_lower, tail.es_upper)
     tails = [Tail(confidence, *place) for confidence, place in zip(question.confidences, collected, strict=True)]

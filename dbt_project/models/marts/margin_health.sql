@@ -53,8 +53,7 @@ with
             ) as recovery_margin_pct,
             if(
                 has_borrow and borrow_usd > 0 and not has_unvalued_position,
-                -- Times 100 before the division, which keeps nine decimals.
-                cast((collateral_usd - borrow_usd) * numeric '100' as numeric) / borrow_usd,
+                {{ health_pct("collateral_usd", "borrow_usd") }},
                 null
             ) as health_pct
         from by_account
