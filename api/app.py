@@ -13,9 +13,17 @@ from fastapi.routing import APIRoute
 from sqlalchemy import Engine
 from starlette.concurrency import run_in_threadpool
 
-from alerting.routes import accounts_router
+from alerting.callbacks.routes import router as callbacks_router
+from alerting.routes import (
+    PagePolicy,
+    accounts_router,
+    preferences_router,
+    silences_router,
+    teams_router,
+    verification_router,
+)
 from alerting.routes import router as notifications_router
-from api.auth import BearerAuthentication, has_token
+from api.auth import PROVEN_PREFIXES, BearerAuthentication, has_token
 from api.errors import add_error_handlers, documented
 from api.health.endpoints import router as health_router
 from api.health.service import ReadinessChecks, bigquery_probe, postgres_probe
@@ -32,6 +40,7 @@ from infra.runtime.bigquery import Warehouse
 from infra.runtime.clock import Clock, SystemClock
 from infra.runtime.heartbeats import read_heartbeats
 from infra.runtime.postgres import postgres_engine
+from infra.runtime.sealing import Sealer
 from infra.runtime.settings import Settings
 from ingest.prices.feeds import PINNED_FEEDS
 from ingest.routes import router as prices_router
@@ -45,6 +54,8 @@ _PROTECTED_ERRORS = documented(
     *("token_missing", "token_invalid", "token_not_configured", "request_invalid", "not_ready", "marts_not_built"),
     *("warehouse_failed", "request_timeout", "internal_error"),
 )
+# These have no token of ours; they answer with proofs, and pages, of their own.
+_PROVEN_ERRORS = documented("request_invalid", "not_ready", "request_timeout", "internal_error")
 _DESCRIPTION = (
     "Risk of a book that lends against crypto collateral. Amounts and ratios are strings that keep every digit, times "
     "are ISO 8601 in UTC. What is not known is null with a reason, never zero. Errors have one shape, with a stable "
@@ -58,8 +69,13 @@ class Application(FastAPI):
     """FastAPI whose document names our security scheme and error shape."""
 
     def openapi(self) -> dict[str, Any]:
-        """The completed OpenAPI document."""
-        return complete(super().openapi())
+        """The completed OpenAPI document; addresses that check a proof of their own need no token."""
+        document = complete(super().openapi())
+        for path, operations in document["paths"].items():
+            if path.startswith(PROVEN_PREFIXES):
+                for operation in operations.values():
+                    operation["security"] = []
+        return document
 
 
 def create_app(
@@ -95,6 +111,10 @@ def create_app(
     app.include_router(notifications_router, responses=_PROTECTED_ERRORS)
     app.include_router(prices_router, responses=_PROTECTED_ERRORS)
     app.include_router(accounts_router, responses=_PROTECTED_ERRORS)
+    for router in (preferences_router, teams_router, silences_router):
+        app.include_router(router, responses=_PROTECTED_ERRORS)
+    app.include_router(verification_router, responses=_PROVEN_ERRORS)
+    app.include_router(callbacks_router, responses=_PROVEN_ERRORS)
     app.include_router(stream_router)
     add_error_handlers(app)
     # The last added is the outermost.
@@ -102,7 +122,14 @@ def create_app(
     app.add_middleware(BodyLimit, max_bytes=MAX_BODY_BYTES)
     app.add_middleware(BearerAuthentication, token=settings.api_token)
     app.add_middleware(RequestContext)
+    app.add_middleware(PagePolicy)
     return app
+
+
+def _sealer(settings: Settings) -> Sealer | None:
+    """What opens contacts; None without a key, and then routes that need it are not ready."""
+    key = settings.sealing_key
+    return Sealer(key) if key is not None and key.get_secret_value().strip() else None
 
 
 def _operation_id(route: APIRoute) -> str:
@@ -141,6 +168,8 @@ def _lifespan(
             app.state.postgres_engine = database
             app.state.readiness = checks
             app.state.clock = clock
+            app.state.settings = settings
+            app.state.sealer = _sealer(settings)
             app.state.price_feeds = settings.price_feeds or PINNED_FEEDS
             yield
 

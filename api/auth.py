@@ -1,10 +1,15 @@
-"""Who may ask: one bearer token for everything except the health checks, refused by default."""
+"""Who may ask: one bearer token, refused by default.
+
+Exceptions are the health checks, and addresses whose requests carry a proof of their own: a provider's signature, or a
+token in the address that was mailed to somebody.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
 import hmac
+import re
 
 from pydantic import SecretStr
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -12,6 +17,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from api.errors import ApiError, TokenInvalidError, TokenMissingError, TokenNotConfiguredError, error_response
 
 OPEN_PATHS = frozenset({"/healthz", "/readyz"})
+CALLBACKS_PREFIX = "/v1/callbacks/"
+MAILED_PREFIX = "/v1/alert-verifications/"
+# Their routes check signature or token themselves.
+PROVEN_PREFIXES = (CALLBACKS_PREFIX, MAILED_PREFIX)
+# Plain segments only, so that no address leads out of the prefix again: no empty one, none that begins with a dot.
+_PROVEN_REST = re.compile(r"[A-Za-z0-9_~-][A-Za-z0-9_.~-]*(?:/[A-Za-z0-9_~-][A-Za-z0-9_.~-]*)*")
 # A browser's WebSocket sends no headers of its own, so that it offers the token as a second subprotocol.
 SUBPROTOCOL = "ballast.v1"
 BEARER_SUBPROTOCOL = "bearer."
@@ -32,6 +43,9 @@ class BearerAuthentication:
         """Pass the request on, or answer 401 (503 where the API has no token)."""
         if scope["type"] not in ("http", "websocket") or scope["path"] in OPEN_PATHS:
             await self._app(scope, receive, send)
+            return
+        if scope["type"] == "http" and has_own_proof(scope["path"], scope.get("raw_path")):
+            await self._app(_hide_token(scope), receive, send)
             return
         if scope["type"] == "websocket":
             # The server logs a handshake with its query, where somebody may have put a token; nothing here reads it.
@@ -56,6 +70,23 @@ class BearerAuthentication:
         if not hmac.compare_digest(_digest(given), self._expected):
             return TokenInvalidError("The token is not the API's. Send the value of BALLAST_API_TOKEN.")
         return None
+
+
+def has_own_proof(path: str, raw_path: bytes | None = None) -> bool:
+    """Whether the routes of this address authenticate by themselves; an encoded address never does."""
+    prefix = next((each for each in PROVEN_PREFIXES if path.startswith(each)), None)
+    if prefix is None or (raw_path is not None and raw_path.partition(b"?")[0] != path.encode()):
+        return False
+    return _PROVEN_REST.fullmatch(path.removeprefix(prefix)) is not None
+
+
+def _hide_token(scope: Scope) -> Scope:
+    """The scope for the routes; what stands outside of them, the access log too, sees no mailed token."""
+    inner = dict(scope)
+    if scope["path"].startswith(MAILED_PREFIX):
+        scope["path"] = MAILED_PREFIX + "..."
+        scope["raw_path"] = scope["path"].encode()
+    return inner
 
 
 async def refuse_handshake(scope: Scope, receive: Receive, send: Send, refusal: ApiError) -> None:

@@ -17,7 +17,24 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import Scope
 
-from alerting.errors import NotificationNotFoundError, ThresholdsInvalidError
+from alerting.errors import (
+    AddressRefusedError,
+    CallbackInvalidError,
+    CallbackNotConfiguredError,
+    CallbackRefusedError,
+    ContactConflictError,
+    ContactNotFoundError,
+    NotificationNotFoundError,
+    PreferencesInvalidError,
+    SilenceInvalidError,
+    SilenceNotFoundError,
+    TeamUnknownError,
+    ThresholdsInvalidError,
+    TrialLimitError,
+    VerificationCodeError,
+    VerificationEndedError,
+    VerificationLimitError,
+)
 from assets.risk.engine.errors import RiskInputError
 from infra.runtime.cursors import CursorInvalidError
 from infra.runtime.errors import AppendError, BallastError, NotReadyError, WarehouseError
@@ -133,8 +150,22 @@ RULES: Mapping[str, Rule] = {
         "The feed table cannot be used; the API's log tells why. Mend the file of BALLAST_PRICE_FEEDS.",
         _RETRY_LATER,
     ),
+    TeamUnknownError.code: Rule(404),
+    ContactNotFoundError.code: Rule(404),
+    SilenceNotFoundError.code: Rule(404),
+    ContactConflictError.code: Rule(409),
+    VerificationEndedError.code: Rule(410),
     CursorInvalidError.code: Rule(422),
     ThresholdsInvalidError.code: Rule(422),
+    PreferencesInvalidError.code: Rule(422),
+    AddressRefusedError.code: Rule(422),
+    VerificationCodeError.code: Rule(422),
+    SilenceInvalidError.code: Rule(422),
+    VerificationLimitError.code: Rule(429, headers={"Retry-After": "3600"}),
+    TrialLimitError.code: Rule(429, headers={"Retry-After": "60"}),
+    CallbackInvalidError.code: Rule(400),
+    CallbackRefusedError.code: Rule(403),
+    CallbackNotConfiguredError.code: Rule(503, headers=_RETRY_LATER),
     AssetsUnknownError.code: Rule(422),
     RiskInputError.code: Rule(422),
     MartsNotBuiltError.code: Rule(

@@ -22,6 +22,10 @@ WRITTEN_OUTSIDE = (
     dg.AssetSpec(["raw", "price_ticks"], group_name="raw", kinds={"bigquery"}),
     dg.AssetSpec(["raw", "oracle_sources"], group_name="raw", kinds={"bigquery"}),
     dg.AssetSpec(["raw", "account_thresholds"], group_name="raw", kinds={"bigquery"}),
+    dg.AssetSpec(
+        ["raw", "notification_events"], group_name="raw", deps=[["risk", "margin_events"]], kinds={"bigquery"}
+    ),
+    dg.AssetSpec(["raw", "alert_preference_changes"], group_name="raw", kinds={"bigquery"}),
     dg.AssetSpec(["risk", "margin_events"], group_name="risk", deps=[["risk", "margin_health"]], kinds={"bigquery"}),
     dg.AssetSpec(
         ["risk", "margin_event_publications"], group_name="risk", deps=[["risk", "margin_events"]], kinds={"pubsub"}

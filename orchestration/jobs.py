@@ -5,8 +5,10 @@ import dagster as dg
 _BUILT = dg.AssetSelection.groups("staging", "intermediate", "risk", "audit") - dg.AssetSelection.assets(
     ["risk", "margin_events"], ["risk", "margin_event_publications"]
 )
-# Written outside Dagster: the API's thresholds.
-_RAW = dg.AssetSelection.groups("raw") - dg.AssetSelection.assets(["raw", "account_thresholds"])
+# Written outside Dagster: the API's thresholds, and what alerting mirrors.
+_RAW = dg.AssetSelection.groups("raw") - dg.AssetSelection.assets(
+    ["raw", "account_thresholds"], ["raw", "notification_events"], ["raw", "alert_preference_changes"]
+)
 _DAILY = dg.AssetSelection.tag("daily", "")
 _ARRIVED = dg.AssetSelection.assets(["raw", "market_prices"], ["raw", "settlement_events"])
 

@@ -1,5 +1,31 @@
-"""Ways to reach people; each channel turns an outbound message into one provider request."""
+"""Ways to reach people; each channel turns outbound messages into provider requests."""
 
-from alerting.channels.base import Accepted, Channel, DeliveryResult, OutboundMessage, Rejected, Retryable
+from alerting.channels.base import (
+    Accepted,
+    Address,
+    Channel,
+    ChannelLimits,
+    DeliveryResult,
+    EmailContent,
+    OutboundMessage,
+    PageContent,
+    Rejected,
+    Retryable,
+    SmsContent,
+    WebhookContent,
+)
 
-__all__ = ["Accepted", "Channel", "DeliveryResult", "OutboundMessage", "Rejected", "Retryable"]
+__all__ = [
+    "Accepted",
+    "Address",
+    "Channel",
+    "ChannelLimits",
+    "DeliveryResult",
+    "EmailContent",
+    "OutboundMessage",
+    "PageContent",
+    "Rejected",
+    "Retryable",
+    "SmsContent",
+    "WebhookContent",
+]

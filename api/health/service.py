@@ -50,7 +50,14 @@ MARGIN_SENSOR = "margin_sensor"
 # The longest silence of each process that still counts as work, in seconds.
 # The database's clock tells ages; after a move to another host it may have gone back.
 ALLOWED_SKEW_S = 2.0
-MAX_SILENCE_S: Mapping[str, float] = {MARGIN_SENSOR: 10, "consumer": 10, "alert-worker": 10, "runner": 30, "oracle": 10}
+MAX_SILENCE_S: Mapping[str, float] = {
+    MARGIN_SENSOR: 10,
+    "consumer": 10,
+    "alert-worker": 10,
+    "alert-upkeep": 30,
+    "runner": 30,
+    "oracle": 10,
+}
 Beats = Callable[[], Mapping[str, Beat]]
 
 

@@ -12,7 +12,9 @@ from pydantic import SecretStr
 
 from infra.embedded.errors import EmbeddedError
 from infra.embedded.ports import HOST, Ports
+from infra.embedded.provider_credentials import complete_providers, elsewhere
 from infra.embedded.state import MarketChoice, write_atomically
+from infra.runtime.sealing import new_key
 from infra.runtime.settings import ENV_FILE_NAME, Settings
 
 FEEDS_FILE = "feeds.toml"
@@ -25,8 +27,8 @@ _HEADER = "# Written by `ballast up`. Endpoints follow the ports; secrets are ma
 def ensure_env_file(state_dir: Path, ports: Ports, market: MarketChoice | None = None) -> bool:
     """Write `ballast.env` for these ports and prices, keeping the secrets that are there; True if it is the first time.
 
-    Values under other names are kept, and so are a webhook address that does not lead to this machine's inbox and
-    price sources that do not stand on this machine.
+    Values under other names are kept, and so are addresses that lead elsewhere than this machine: a webhook, a provider
+    of mail, texts or pages with its credentials, price sources.
     """
     file = state_dir / ENV_FILE_NAME
     present = read_env_file(file)
@@ -37,6 +39,7 @@ def ensure_env_file(state_dir: Path, ports: Ports, market: MarketChoice | None =
         values.update(local)
     else:
         _drop_local_sources(values, local)
+    complete_providers(values, state_dir, ports)
     if market is not None:
         values.update(_market(market))
         if market.prices is None:
@@ -92,6 +95,7 @@ def _new_secrets() -> dict[str, str]:
         "BALLAST_WEBHOOK_SECRET": "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode(),
         "BALLAST_INBOX_TOKEN": secrets.token_urlsafe(32),
         "BALLAST_MARKET_TOKEN": secrets.token_urlsafe(32),
+        "BALLAST_SEALING_KEY": new_key(),
         "BALLAST_DBT_TARGET": "embedded",
     }
 
@@ -152,8 +156,7 @@ def _endpoints(ports: Ports, values: dict[str, str]) -> dict[str, str]:
     known = urlsplit(values.get("BALLAST_POSTGRES_URL", ""))
     password = known.password or secrets.token_urlsafe(32)
     address = f"{POSTGRES_USER}:{password}@{HOST}:{ports.postgres}"
-    webhook = values.get("BALLAST_WEBHOOK_URL", "")
-    is_ours = not webhook or urlsplit(webhook).hostname == HOST
+    webhook = f"http://{HOST}:{ports.inbox}/webhooks/margin"
     return {
         "BALLAST_BIGQUERY_ENDPOINT": f"http://{HOST}:{ports.bigquery_rest}",
         "BALLAST_BIGQUERY_STORAGE_ENDPOINT": f"{HOST}:{ports.bigquery_grpc}",
@@ -162,5 +165,8 @@ def _endpoints(ports: Ports, values: dict[str, str]) -> dict[str, str]:
         "BALLAST_API_URL": f"http://{HOST}:{ports.api}",
         "BALLAST_INBOX_URL": f"http://{HOST}:{ports.inbox}",
         "BALLAST_ORACLE_PORT": str(ports.oracle),
-        "BALLAST_WEBHOOK_URL": f"http://{HOST}:{ports.inbox}/webhooks/margin" if is_ours else webhook,
+        "BALLAST_ALERT_WORKER_PORT": str(ports.alert_worker),
+        "BALLAST_ALERT_UPKEEP_PORT": str(ports.alert_upkeep),
+        "BALLAST_APP_URL": elsewhere(values, "BALLAST_APP_URL") or f"http://{HOST}:{ports.app}",
+        "BALLAST_WEBHOOK_URL": elsewhere(values, "BALLAST_WEBHOOK_URL") or webhook,
     }

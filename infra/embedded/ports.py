@@ -26,6 +26,8 @@ _OFFSETS = {
     "ethereum": 15,
     "hermes": 16,
     "oracle": 17,
+    "alert_worker": 18,
+    "alert_upkeep": 19,
 }
 _HIGHEST_BASE = 65535 - max(_OFFSETS.values())
 
@@ -46,10 +48,12 @@ class Ports:
     ethereum: int
     hermes: int
     oracle: int
+    alert_worker: int
+    alert_upkeep: int
 
     @classmethod
     def from_base(cls, base: int = DEFAULT_BASE) -> Ports:
-        """The block that starts at `base`; raises `EmbeddedError` outside 1024..65518."""
+        """The block that starts at `base`; raises `EmbeddedError` outside 1024..65516."""
         if not 1024 <= base <= _HIGHEST_BASE:
             raise EmbeddedError(f"Port base {base} is out of range: give a number from 1024 to {_HIGHEST_BASE}.")
         return cls(**{name: base + offset for name, offset in _OFFSETS.items()})

@@ -1,25 +1,31 @@
 """Prepares the ground once it answers: `python -m infra.embedded.provision`. Safe to repeat.
 
 Creates datasets, the tables that Ballast writes itself, topics with their subscriptions, and the PostgreSQL schema;
-then publishes the simulated book. dbt creates everything else when a job runs.
+then registers the people of the simulated book's accounts and publishes the book. dbt creates everything else when a
+job runs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import alerting.compliance_events
 import alerting.events
 import alerting.margin.store
 import alerting.margin.thresholds
+import alerting.mirror_tables
 import assets.risk.tables
 import ingest.tables
 import ingest.topics
 from alerting.migrations.apply import upgrade
+from alerting.preferences.service import register_contacts
+from infra.embedded.people import book_people
 from infra.runtime.bigquery import Warehouse
 from infra.runtime.clock import SystemClock
 from infra.runtime.logs import configure_logs, get_logger
 from infra.runtime.postgres import postgres_engine
 from infra.runtime.pubsub import Publisher, TopicSpec, ensure_topics
+from infra.runtime.sealing import Sealer
 from infra.runtime.settings import Settings, load_settings
 from ingest.market import collect_book, collect_closes
 from ingest.messages import SettlementEvent
@@ -34,11 +40,13 @@ DATASETS = {
     "audit": "Views for auditors.",
 }
 ALERT_TOPIC = TopicSpec(alerting.events.TOPIC, subscriptions=(alerting.events.SUBSCRIPTION,))
-TOPICS = (*ingest.topics.TOPICS, ALERT_TOPIC)
+COMPLIANCE_TOPIC = TopicSpec(alerting.compliance_events.TOPIC, subscriptions=(alerting.compliance_events.SUBSCRIPTION,))
+TOPICS = (*ingest.topics.TOPICS, ALERT_TOPIC, COMPLIANCE_TOPIC)
 TABLES = (
     *ingest.tables.TABLES,
     *alerting.margin.store.TABLES,
     alerting.margin.thresholds.ACCOUNT_THRESHOLDS,
+    *alerting.mirror_tables.TABLES,
     *assets.risk.tables.TABLES,
 )
 
@@ -67,6 +75,19 @@ def provision_warehouse(settings: Settings, progress: Callable[[str], None] = la
         warehouse.ensure_table(spec)
 
 
+def register_people(settings: Settings, events: Sequence[SettlementEvent]) -> int:
+    """Register a contact for each account of the simulated book, with made-up addresses; how many are new or changed.
+
+    Only for a book that is simulated. Repeating it changes nothing.
+    """
+    people = book_people(settings, (event.account_id for event in events))
+    engine = postgres_engine(settings)
+    try:
+        return register_contacts(engine, Sealer(settings.sealing_key), SystemClock(), people).changed if people else 0
+    finally:
+        engine.dispose()
+
+
 def publish_book(
     settings: Settings, events: Sequence[SettlementEvent], progress: Callable[[int, int], None] = lambda _d, _t: None
 ) -> None:
@@ -83,8 +104,9 @@ def main() -> None:
     log = get_logger(__name__)
     provision(settings, lambda step: log.info("provisioning", step=step))
     events = collect_book(settings, collect_closes(settings, SystemClock()))
+    registered = register_people(settings, events)
     publish_book(settings, events)
-    log.info("provisioned", events_of_book=len(events))
+    log.info("provisioned", events_of_book=len(events), contacts_registered=registered)
 
 
 if __name__ == "__main__":

@@ -19,15 +19,18 @@ POOL_TIMEOUT_S = 10
 CLOCK_SYNC_S = 5.0
 
 
-def postgres_engine(settings: Settings, application_name: str = "ballast", pool_size: int = 5) -> Engine:
+def postgres_engine(
+    settings: Settings, application_name: str = "ballast", pool_size: int = 5, *, pre_ping: bool = True
+) -> Engine:
     """An engine on `settings.postgres_url`; it connects at first use, not here.
 
     Every wait has a limit: 5 s to connect, 10 s for a pooled connection or a lock, 15 s for a statement; a connection
-    that the server dropped is replaced before use. Raises `SettingsError` for an address that is not PostgreSQL's.
+    that the server dropped is replaced before use, unless `pre_ping` is off: a round trip less for callers that try
+    again anyway. Raises `SettingsError` for an address that is not PostgreSQL's.
     """
     return create_engine(
         _address(settings),
-        pool_pre_ping=True,
+        pool_pre_ping=pre_ping,
         pool_size=pool_size,
         max_overflow=pool_size,
         pool_timeout=POOL_TIMEOUT_S,

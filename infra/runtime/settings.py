@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from decimal import Decimal
 from pathlib import Path
 from typing import Literal
 
@@ -71,15 +72,53 @@ class Settings(BaseSettings):
     inbox_url: str | None = Field(default=None, description="the local inbox that shows delivered alerts; empty: none")
     inbox_token: SecretStr | None = Field(default=None, description="bearer that the local inbox accepts")
 
+    public_url: str | None = Field(default=None, description="where people and providers reach the API; empty: api_url")
+    app_url: str = Field(default="http://127.0.0.1:8601", description="where people reach the app; stands in alerts")
+    sealing_key: SecretStr | None = Field(
+        default=None, description="keys that seal contacts: 32 bytes in URL-safe base64, comma-separated, newest first"
+    )
+
+    sendgrid_url: str = Field(default="https://api.sendgrid.com", description="root of SendGrid's API")
     sendgrid_api_key: SecretStr | None = Field(default=None, description="bearer of SendGrid's mail API; empty: none")
+    sendgrid_from: str = Field(default="alerts@ballast.example", description="sender of mail, verified at SendGrid")
+    sendgrid_webhook_key: str | None = Field(
+        default=None, description="SendGrid's public key for event webhooks, base64; empty: events are refused"
+    )
+    email_per_second: float = Field(default=5000.0, gt=0, description="ceiling of mail, all workers together")
+
+    twilio_url: str = Field(default="https://api.twilio.com", description="root of Twilio's API")
     twilio_account_sid: SecretStr | None = Field(default=None, description="Twilio account, AC...; empty: none")
     twilio_auth_token: SecretStr | None = Field(default=None, description="Twilio password of that account")
+    twilio_from: str | None = Field(default=None, description="sending number, or messaging service (MG...)")
+    sms_per_second: float = Field(default=100.0, gt=0, description="ceiling of text messages, all workers together")
 
-    @field_validator("prices_dir", "price_feeds", mode="before")
+    pagerduty_url: str = Field(default="https://events.pagerduty.com", description="root of PagerDuty's Events API")
+    pagerduty_routing_key: SecretStr | None = Field(default=None, description="integration key; empty: none")
+
+    webhook_allowed_networks: str = Field(
+        default="", description="comma-separated private networks that customers' webhooks may stand in; empty: none"
+    )
+    webhook_ca_file: Path | None = Field(default=None, description="further certificate authorities of webhooks")
+
+    alert_repeat_s: float = Field(default=300.0, ge=0, description="the same alert again within this is suppressed")
+    alert_escalation_s: float = Field(default=20.0, gt=0, description="nobody accepted within this: try the next")
+    alert_cure_target_pct: Decimal = Field(default=Decimal(35), description="health that alerts say how to reach")
+    alert_bucket_size: int = Field(default=10, ge=1, description="alerts that one address may get at once")
+    alert_bucket_refill_s: float = Field(default=30.0, gt=0, description="seconds after which it may get one more")
+    alert_retention_days: int = Field(default=35, ge=1, description="days that PostgreSQL keeps ended notifications")
+    alert_worker_port: int = Field(default=0, ge=0, lt=65536, description="health and metrics of the worker; 0: none")
+    alert_upkeep_port: int = Field(default=0, ge=0, lt=65536, description="health and metrics of upkeep; 0: none")
+
+    @field_validator("prices_dir", "price_feeds", "webhook_ca_file", mode="before")
     @classmethod
     def _empty_is_none(cls, value: object) -> object:
         # Path("") is the working directory.
         return None if value == "" else value
+
+    @property
+    def reachable_url(self) -> str:
+        """The API's root as people and providers reach it."""
+        return (self.public_url or self.api_url).rstrip("/")
 
     @property
     def ethereum_rpcs(self) -> tuple[SecretStr, ...]:

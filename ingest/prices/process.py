@@ -10,6 +10,7 @@ from datetime import datetime
 from infra.runtime.clock import Clock
 from infra.runtime.errors import BallastError
 from infra.runtime.logs import get_logger
+from infra.runtime.monitor import Health, MonitorServer
 from infra.runtime.settings import Settings
 from ingest.prices import reads
 from ingest.prices.feeds import FeedTable
@@ -18,7 +19,6 @@ from ingest.prices.metrics import OracleMetrics
 from ingest.prices.oracle import Oracle
 from ingest.prices.outbox import Outbox, Publishes
 from ingest.prices.selection import ANCHOR_MAX_AGE, GoodPrice
-from ingest.prices.server import Health, OracleServer
 from ingest.prices.supervision import SourceFactory, start_sources
 
 DECIDES_WITHIN_S = 10.0
@@ -52,8 +52,12 @@ def run(
         is_simulated=settings.prices_are_simulated,
         last_good=last_good,
     )
-    server = OracleServer(
-        settings.oracle_port, settings.api_token, lambda: health(oracle, outbox, clock.now()), metrics.render
+    server = MonitorServer(
+        settings.oracle_port,
+        settings.api_token,
+        lambda: health(oracle, outbox, clock.now()),
+        metrics.render,
+        name="oracle",
     )
     sending = threading.Thread(target=outbox.run, args=(stop,), name="outbox", daemon=True)
     server.start()

@@ -5,42 +5,33 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from datetime import timedelta
-from decimal import ROUND_UP, Decimal
 from pathlib import Path
 from typing import Any
 
-import httpx
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from assets.risk import queries, stress_queries, var_queries
 from infra.embedded.credentials import stack_settings
 from infra.embedded.demo import tables
+from infra.embedded.demo.alerts import drop_prices
+from infra.embedded.demo.stage import Demo
 from infra.embedded.demo.warm_runner import WarmRunner, warm_runner
 from infra.embedded.errors import EmbeddedError
-from infra.embedded.market import Market, connect, current_prices, opening_prices
+from infra.embedded.market import connect, opening_prices
 from infra.embedded.ports import Ports
-from infra.embedded.provision import provision, publish_book
+from infra.embedded.provision import provision, publish_book, register_people
 from infra.embedded.state import MarketChoice
 from infra.embedded.supervisor import Stack
-from infra.runtime.bigquery import Warehouse
-from infra.runtime.clock import SystemClock
-from infra.runtime.settings import Settings, load_settings
+from infra.runtime.settings import load_settings
 from ingest.closes import PriceSet
 from ingest.market import collect_book, collect_closes
 from ingest.prices.reads import LATEST_WITHIN, latest_prices
 from ingest.publish import arrived_events
-from ingest.simulation.market import STABLE
 
 GROUND = ("bigquery", "pubsub", "postgres", "ethereum", "hermes", "inbox")
-WORKERS = ("consumer", "oracle", "alert-worker", "dagster-code", "dagster-daemon")
+WORKERS = ("consumer", "oracle", "alert-worker", "alert-upkeep", "dagster-code", "dagster-daemon")
 ARRIVAL_TIMEOUT_S = 120.0
-ALERT_TIMEOUT_S = 90.0
 BUILD_ATTEMPTS = 3
 SHOWN_ACCOUNTS = 8
 WIDTH_WITHOUT_TERMINAL = 150
@@ -54,48 +45,6 @@ SHOWN_SCENARIOS = (
     "ladder_50",
 )
 LIQUIDATION_ASSETS = ("BTC", "ETH")
-# The drop takes this many accounts below the margin call, within these bounds.
-CALLED_ACCOUNTS = 5
-SMALLEST_DROP, LARGEST_DROP = Decimal("0.03"), Decimal("0.60")
-
-TRAIL_SQL = """
-select *
-from audit.margin_event_trail
-where margin_event_id = @margin_event_id
-order by evidence_kind, evidence_at
-"""
-
-CALLS_SQL = """
-select margin_event_id, account_id, severity, health_pct, threshold_pct, detected_at
-from risk.margin_events
-where detected_at >= @since and severity in ('margin_call', 'liquidation')
-order by detected_at, account_id
-"""
-
-
-@dataclass
-class Demo:
-    """One run: its console, its stack and the clients to it."""
-
-    console: Console
-    stack: Stack
-    settings: Settings
-    clock: SystemClock = field(default_factory=SystemClock)
-
-    def __post_init__(self) -> None:
-        self.warehouse = Warehouse(self.settings)
-
-    @contextmanager
-    def step(self, title: str, total: int | None = None) -> Iterator[Progress]:
-        """Show a step with its elapsed time; with a bar where its length is known."""
-        columns = [SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()]
-        if total:
-            columns[2:2] = [BarColumn(bar_width=24), TextColumn("{task.completed}/{task.total}")]
-        started = time.monotonic()
-        with Progress(*columns, console=self.console, transient=True, disable=not self.console.is_terminal) as progress:
-            progress.add_task(title, total=total)
-            yield progress
-        self.console.print(f"[green]done[/] {title} [dim]{time.monotonic() - started:.1f} s[/]", highlight=False)
 
 
 def run_demo(prices: Path | None, accounts: int, seed: int) -> None:
@@ -155,7 +104,7 @@ def _play(console: Console, stack: Stack, choice: MarketChoice) -> None:
         found = collect_closes(demo.settings, demo.clock)
         market = connect(demo.settings)
         market.jump(opening_prices(found))
-        # Consumer, oracle, alert worker and Dagster's daemon start while data are loaded.
+        # Consumer, oracle, the processes of alerting and Dagster's daemon start while data are loaded.
         workers = background.submit(stack.up, WORKERS)
         _load_book(demo, found, workers)
         with demo.step("Dagster is loading"):
@@ -165,7 +114,7 @@ def _play(console: Console, stack: Stack, choice: MarketChoice) -> None:
         _show_book(demo, mark)
         with demo.step("margin sensor and alert worker are starting"):
             workers.result()
-        _drop_prices(demo, market)
+        drop_prices(demo, market)
 
 
 def _check(workers: Future[None]) -> None:
@@ -184,6 +133,7 @@ def _load_book(demo: Demo, found: PriceSet, workers: Future[None]) -> None:
     events = collect_book(demo.settings, found)
     ids = [event.event_id for event in events]
     with demo.step(f"book of {len(ids)} settlement events through Pub/Sub", total=len(ids)) as progress:
+        register_people(demo.settings, events)
         publish_book(demo.settings, events)
         deadline = time.monotonic() + ARRIVAL_TIMEOUT_S
         while (arrived := len(arrived_events(demo.warehouse, ids))) < len(ids):
@@ -267,81 +217,3 @@ def _show_book(demo: Demo, mark: str) -> None:
     stress = stress_queries.stress_results(reader)
     demo.console.print(tables.stress_table([each for each in stress if each.scenario_id in SHOWN_SCENARIOS], mark))
     demo.console.print()
-
-
-def drop_that_calls(accounts: Sequence[queries.MarginHealth], called: int) -> Decimal:
-    """The fall of all non-stable prices, as a fraction, that takes the `called` weakest accounts below their call.
-
-    Stablecoin debt stays what it is: collateral must fall to (1 + threshold/100) * borrow. Half a percent more makes
-    it safe; the bounds keep the drop believable.
-    """
-    needed = sorted(
-        1 - (1 + a.margin_call_threshold_pct / 100) * a.borrow_usd / a.collateral_usd
-        for a in accounts
-        if a.status == "healthy" and a.collateral_usd > 0
-    )
-    if not needed:
-        return SMALLEST_DROP
-    wanted = needed[min(called, len(needed)) - 1] + Decimal("0.005")
-    return min(max(wanted, SMALLEST_DROP), LARGEST_DROP).quantize(Decimal("0.001"), rounding=ROUND_UP)
-
-
-def _drop_prices(demo: Demo, market: Market) -> None:
-    drop = drop_that_calls(queries.nearest_to_call(demo.warehouse, 1_000), CALLED_ACCOUNTS)
-    demo.console.print(f"[bold]Prices fall by {drop:.1%}[/] on the local chain and the local Hermes", highlight=False)
-    since = demo.clock.now() - timedelta(seconds=1)
-    before = current_prices(demo.settings)
-    moved = time.monotonic()
-    market.jump({asset: price * (1 - drop) for asset, price in before.items() if asset not in STABLE})
-    with demo.step("waiting for the margin call in the inbox"):
-        first_s = _wait_for_message(demo.settings, moved)
-        calls = _wait_for_calls(demo, moved)
-    events = demo.warehouse.query(CALLS_SQL, {"since": since})
-    demo.console.print(
-        f"[bold]The first margin call reached the inbox {first_s:.1f} s after the price moved[/]; "
-        f"{calls} of {len(events)} alerts delivered, each once.",
-        highlight=False,
-    )
-    for event in events[:CALLED_ACCOUNTS]:
-        demo.console.print(
-            f"     {event['account_id']} {event['severity']}: health {tables.percent(event['health_pct'])}, "
-            f"threshold {tables.percent(event['threshold_pct'])}",
-            highlight=False,
-        )
-    if events:
-        parameters = {"margin_event_id": str(events[0]["margin_event_id"])}
-        demo.console.print(tables.trail_table(demo.warehouse.query(TRAIL_SQL, parameters)))
-
-
-def _messages(settings: Settings) -> list[dict[str, object]]:
-    assert settings.inbox_token is not None
-    answer = httpx.get(
-        f"{settings.inbox_url}/api/messages",
-        headers={"Authorization": f"Bearer {settings.inbox_token.get_secret_value()}"},
-        timeout=5.0,
-    )
-    answer.raise_for_status()
-    body = answer.json()
-    return list(body["messages"] if isinstance(body, dict) else body)
-
-
-def _wait_for_message(settings: Settings, since: float) -> float:
-    """Seconds from `since` (monotonic) until the inbox holds a message; raises `EmbeddedError` if none comes."""
-    while time.monotonic() - since < ALERT_TIMEOUT_S:
-        try:
-            if _messages(settings):
-                return time.monotonic() - since
-        except httpx.TransportError:
-            pass  # the inbox is being restarted; its messages are kept
-        time.sleep(0.05)
-    raise EmbeddedError(f"No margin call arrived in {ALERT_TIMEOUT_S:.0f} s: see dagster-daemon and alert-worker logs.")
-
-
-def _wait_for_calls(demo: Demo, since: float) -> int:
-    """Number of messages in the inbox once every margin event was delivered, or the time is over."""
-    while True:
-        counted = demo.warehouse.query("select count(*) as events from risk.margin_events")[0]["events"]
-        arrived = len(_messages(demo.settings))
-        if arrived >= counted or time.monotonic() - since > ALERT_TIMEOUT_S:
-            return arrived
-        time.sleep(0.2)

@@ -12,6 +12,7 @@ from assets.risk.engine.methods import STANDARD_WINDOW
 from assets.risk.queries import AssetExposure, BookSummary, LiquidationPrice, MarginHealth, ValueAtRisk
 from assets.risk.stress_queries import StressResult
 from assets.risk.var_queries import VarBacktest
+from infra.embedded.demo.ledger import Told
 
 VAR_CONFIDENCE = Decimal("0.99")
 ES_CONFIDENCE = Decimal("0.975")
@@ -185,10 +186,29 @@ def _trigger(trigger: LiquidationPrice | None) -> str:
     return price(trigger.trigger_price_usd) if trigger.reason is None else trigger.reason.replace("_", " ")
 
 
-def trail_table(rows: Sequence[Mapping[str, Any]]) -> Table:
-    """Evidence of one margin event, as `audit.margin_event_trail` gives it."""
+def told_table(told: Sequence[Told]) -> Table:
+    """Who was told, by channel; `accepted` ended with the provider's word that it took the message."""
+    counts = ("accepted", "delivered", "suppressed", "failed", "open")
+    columns = {"channel": "l"} | dict.fromkeys(counts, "r")
+    table = _table("Notifications", columns | {"p50 to acceptance": "r", "longest": "r"})
+    for each in told:
+        table.add_row(
+            each.channel,
+            *(f"{getattr(each, name):,}" for name in counts),
+            _seconds(each.median_seconds),
+            _seconds(each.longest_seconds),
+        )
+    return table
+
+
+def _seconds(value: Decimal | None) -> str:
+    return "-" if value is None else f"{value:.2f} s"
+
+
+def trail_table(rows: Sequence[Mapping[str, Any]], provider_message_id: str) -> Table:
+    """Evidence behind one message, as `audit.alert_trail` gives it."""
     table = _table(
-        "Why: audit.margin_event_trail of the first call",
+        f"Why: audit.alert_trail of {provider_message_id}",
         {"evidence": "l", "id": "l", "asset": "l", "what": "l", "amount": "r", "at (UTC)": "l"},
     )
     for row in rows:

@@ -12,7 +12,8 @@ from typing import NoReturn
 import uvicorn
 
 from infra.embedded.inbox.app import create_app
-from infra.embedded.inbox.store import InboxStore
+from infra.embedded.inbox.database import Database
+from infra.embedded.inbox.signing import load_signing_key
 from infra.runtime.clock import SystemClock
 from infra.runtime.logs import configure_logs
 from infra.runtime.settings import load_settings
@@ -32,8 +33,8 @@ def main() -> int:
     configure_logs("inbox", settings.log_level)
     # uvicorn ends gracefully and then raises the signal again, for this handler.
     signal.signal(signal.SIGTERM, _leave)
-    clock = SystemClock()
-    app = create_app(settings, InboxStore(arguments.data_dir, clock), clock)
+    signing_key = load_signing_key(arguments.data_dir)
+    app = create_app(settings, Database(arguments.data_dir), SystemClock(), signing_key)
     uvicorn.run(
         app, host="127.0.0.1", port=arguments.port, access_log=False, log_config=None, timeout_graceful_shutdown=5
     )

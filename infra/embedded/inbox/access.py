@@ -12,7 +12,6 @@ from starlette.requests import ClientDisconnect
 from infra.embedded.access import bearer_of, matches
 
 BROWSER_USER = "ballast"
-MAX_BODY_BYTES = 1024**2
 
 
 def require_reader(request: Request, token: SecretStr | None, *, is_browser_allowed: bool = True) -> None:
@@ -42,14 +41,14 @@ def basic(request: Request) -> tuple[str | None, str | None]:
     return (user, password) if separator else (None, None)
 
 
-async def read_body(request: Request) -> bytes:
-    """The body; HTTP 413 when it has more than `MAX_BODY_BYTES`, 400 when its sender left."""
+async def read_body(request: Request, max_bytes: int) -> bytes:
+    """The body; HTTP 413 when it has more than `max_bytes`, 400 when its sender left."""
     content = bytearray()
     try:
         async for chunk in request.stream():
             content += chunk
-            if len(content) > MAX_BODY_BYTES:
-                raise HTTPException(413, f"The body has more than {MAX_BODY_BYTES} bytes.")
+            if len(content) > max_bytes:
+                raise HTTPException(413, f"The body has more than {max_bytes} bytes.")
     except ClientDisconnect:
         raise HTTPException(400, "The body is incomplete.") from None
     return bytes(content)

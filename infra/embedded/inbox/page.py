@@ -3,115 +3,143 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-_SEVERITIES = ("early_warning", "margin_call", "liquidation", "recovered", "unpriced")
+from infra.embedded.inbox.models import InboxChannel
+from infra.embedded.inbox.page_style import DRAWINGS, SCRIPT, SEVERITIES, STYLE
 
-_STYLE = """
-:root { color-scheme: light dark; --ink: #1b2430; --soft: #5b6675; --line: #dde2e8; --card: #fff; --page: #f4f6f8;
-  --early_warning: #8a6100; --margin_call: #b04300; --liquidation: #b3122a; --recovered: #1b6e3a; --unpriced: #5a4b9c; }
-@media (prefers-color-scheme: dark) { :root { --ink: #e8ecf1; --soft: #9aa6b4; --line: #2b3440; --card: #1a212a;
-  --page: #11161c; --early_warning: #e3b341; --margin_call: #f0883e; --liquidation: #ff7b85; --recovered: #56d385;
-  --unpriced: #b3a4f5; } }
-* { box-sizing: border-box; }
-body { margin: 0; background: var(--page); color: var(--ink);
-  font: 15px/1.45 system-ui, -apple-system, "Segoe UI", sans-serif; }
-main { max-width: 60rem; margin: 0 auto; padding: 1.25rem 1rem 3rem; }
-header { display: flex; flex-wrap: wrap; align-items: baseline; gap: .25rem 1.25rem; margin-bottom: 1rem; }
-h1 { font-size: 1.3rem; margin: 0; }
-.count { color: var(--soft); } .count b { color: var(--ink); font-variant-numeric: tabular-nums; }
-ol { list-style: none; margin: 0; padding: 0; display: grid; gap: .6rem; }
-li { background: var(--card); border: 1px solid var(--line); border-left: 4px solid var(--mark, var(--soft));
-  border-radius: 8px; padding: .7rem .9rem; display: grid; grid-template-columns: 9.5rem 1fr 6rem 8rem;
-  gap: .2rem 1rem; align-items: baseline; }
-.severity { font-weight: 650; color: var(--mark, var(--ink)); }
-.account { overflow-wrap: anywhere; font-weight: 550; }
-.number { text-align: right; font-variant-numeric: tabular-nums; }
-.label { display: block; color: var(--soft); font-size: .78rem; }
-.meta { grid-column: 1 / -1; color: var(--soft); font-size: .85rem; overflow-wrap: anywhere; }
-.meta b { color: var(--liquidation); }
-details { grid-column: 1 / -1; } summary { color: var(--soft); font-size: .85rem; cursor: pointer; }
-pre { white-space: pre-wrap; overflow-wrap: anywhere; font-size: .8rem; margin: .5rem 0 0; }
-.empty { color: var(--soft); text-align: center; padding: 3rem 0; }
-#away { display: none; color: var(--liquidation); } .is-away #away { display: inline; }
-@media (max-width: 40rem) { li { grid-template-columns: 1fr 1fr; } .number { text-align: left; } }
-"""
-
-_SCRIPT = """
-const renew = async () => {
-  const open = new Set([...document.querySelectorAll("details[open]")].map((each) => each.id));
-  try {
-    const answer = await fetch("/", { signal: AbortSignal.timeout(5000) });
-    if (!answer.ok) throw new Error(answer.status);
-    const page = await answer.text();
-    const part = page.slice(page.indexOf("<main>"), page.indexOf("</main>"));
-    const fresh = new DOMParser().parseFromString(part, "text/html").querySelector("main");
-    for (const each of fresh.querySelectorAll("details")) each.open = open.has(each.id);
-    document.querySelector("main").replaceWith(fresh);
-    document.body.classList.remove("is-away");
-  } catch { document.body.classList.add("is-away"); }
-  setTimeout(renew, 2000);
-};
-setTimeout(renew, 2000);
-"""
+KINDS = {
+    InboxChannel.EMAIL: "Email",
+    InboxChannel.SMS: "SMS",
+    InboxChannel.WEBHOOK: "Webhook",
+    InboxChannel.PAGERDUTY: "Page",
+}
 
 
-def render_page(messages: Sequence[Mapping[str, Any]], counts: Mapping[str, int], now: datetime, nonce: str) -> str:
+@dataclass(frozen=True)
+class Shown:
+    """What the page shows: the newest messages, of one channel or of all, and how many there are."""
+
+    messages: Sequence[Mapping[str, Any]]
+    counts: Mapping[str, int]
+    by_channel: Mapping[str, int]
+    channel: InboxChannel | None = None
+
+
+def render_page(shown: Shown, now: datetime, nonce: str) -> str:
     """The whole page, newest message first; everything that came from outside is escaped."""
-    items = "".join(_item(message, now) for message in messages)
+    items = "".join(_item(message, now) for message in shown.messages)
     listing = f"<ol>{items}</ol>" if items else '<p class="empty">No message has arrived yet.</p>'
-    marks = "".join(f".is-{name} {{ --mark: var(--{name}); }}" for name in _SEVERITIES)
-    shown = "".join(f'<span class="count"><b>{counts[name]}</b> {name}</span>' for name in counts)
+    marks = "".join(f".is-{name} {{ --mark: var(--{name}); }}" for name in SEVERITIES)
+    marks += "".join(f".kind-{kind} {{ --kind: var(--{kind}); }}" for kind in KINDS)
+    counts = "".join(f'<span class="count"><b>{shown.counts[name]}</b> {name}</span>' for name in shown.counts)
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Ballast inbox</title>'
         '<meta name="viewport" content="width=device-width, initial-scale=1"><link rel="icon" href="data:,">'
-        f'<style nonce="{nonce}">{_STYLE}{marks}</style></head><body><main>'
-        f'<header><h1>Inbox</h1>{shown}<span id="away" role="status">The inbox does not answer</span></header>'
-        f'{listing}</main><script nonce="{nonce}">{_SCRIPT}</script></body></html>'
+        f'<style nonce="{nonce}">{STYLE}{marks}</style></head><body><main>'
+        f'<header><h1>Inbox</h1>{counts}<span id="away" role="status">The inbox does not answer</span></header>'
+        f'{_filters(shown)}{listing}</main><script nonce="{nonce}">{SCRIPT}</script></body></html>'
     )
+
+
+def _filters(shown: Shown) -> str:
+    total = sum(shown.by_channel.values())
+    links = [f'<a href="/"{_current(shown.channel is None)}>All <b>{total}</b></a>']
+    for kind, word in KINDS.items():
+        links.append(
+            f'<a class="kind-{kind}" href="/?channel={kind}"{_current(shown.channel is kind)}>'
+            f"{_drawing(kind)}{word} <b>{shown.by_channel[kind]}</b></a>"
+        )
+    return f'<nav aria-label="Kinds of messages">{"".join(links)}</nav>'
+
+
+def _current(is_current: bool) -> str:
+    return ' aria-current="page"' if is_current else ""
 
 
 def _item(message: Mapping[str, Any], now: datetime) -> str:
+    kind = InboxChannel(message["channel"])
     severity = message["severity"]
-    css = f' class="is-{severity}"' if severity in _SEVERITIES else ""
-    title = severity.replace("_", " ") if severity else message["title"]
-    seconds = message["seconds_since_event"]
+    mark = f" is-{severity}" if severity in SEVERITIES else ""
+    recipient = message["recipient"] or message["endpoint"]
     return (
-        f'<li{css}><span class="severity">{_text(title)}</span>'
-        f'<span class="account">{_text(message["account_id"] or message["recipient"] or "no account")}</span>'
-        f'<span class="number"><span class="label">health</span>{_health(message["health"])}</span>'
-        f'<span class="number"><span class="label">after the event</span>{_seconds(seconds)}</span>'
-        f'<span class="meta">{_meta(message, now)}</span>'
-        f'<details id="m{message["id"]}"><summary>Message</summary>'
-        f"<pre>{_text(message['content'])}</pre></details></li>"
+        f'<li class="kind-{kind}{mark}">'
+        f'<span class="kind">{_drawing(kind)}{KINDS[kind]}</span>'
+        f'<span class="title">{_text(_title(message))}</span>'
+        f'<span class="severity">{_text((severity or "").replace("_", " "))}</span>'
+        f'<span class="to">to</span><span class="recipient">{_text(recipient)}</span>'
+        f'<span class="number">{" · ".join(_numbers(message))}</span>'
+        f"{_body(message)}"
+        f'<span class="meta">{" · ".join(_meta(message, now))}</span></li>'
     )
 
 
-def _meta(message: Mapping[str, Any], now: datetime) -> str:
+def _title(message: Mapping[str, Any]) -> str:
+    if message["channel"] == InboxChannel.WEBHOOK and message["account_id"]:
+        return f"{message['title']}, {message['account_id']}"
+    return str(message["title"])
+
+
+def _body(message: Mapping[str, Any]) -> str:
+    """A text is short and stands there; anything longer is opened by who wants it."""
+    content = str(message["content"])
+    if message["channel"] == InboxChannel.SMS:
+        return f'<p class="text">{_text(content)}</p>'
+    is_mail = message["channel"] == InboxChannel.EMAIL
+    css, word = (' class="is-mail"', "Text") if is_mail else ("", "Content")
+    shown = content if is_mail else _indented(content)
+    return f'<details id="m{message["id"]}"{css}><summary>{word}</summary><pre>{_text(shown)}</pre></details>'
+
+
+def _indented(content: str) -> str:
+    try:
+        return json.dumps(json.loads(content), indent=2, ensure_ascii=False)
+    except (ValueError, RecursionError):
+        return content
+
+
+def _numbers(message: Mapping[str, Any]) -> Iterator[str]:
+    if message["health"] is not None:
+        yield f"health {_health(message['health'])}"
+    seconds = message["seconds_since_event"]
+    if seconds is not None:
+        yield f"{seconds:.1f} s after the event"
+    elif message["channel"] in (InboxChannel.EMAIL, InboxChannel.WEBHOOK):
+        yield "seconds after the event unknown"
+
+
+def _meta(message: Mapping[str, Any], now: datetime) -> Iterator[str]:
     received = datetime.fromisoformat(message["received_at"])
     age_s = max(0, round((now - received).total_seconds()))
-    parts = [f"{_text(message['channel'])} / {_text(message['endpoint'])}"]
-    if message["recipient"]:
-        parts.append(f"to {_text(message['recipient'])}")
-    parts.append(f"{received:%Y-%m-%d %H:%M:%S} UTC, {_age(age_s)} ago")
+    yield f"{_text(message['channel'])} / {_text(message['endpoint'])}"
+    yield f"{received:%Y-%m-%d %H:%M:%S} UTC, {_age(age_s)} ago"
+    if message["notification_id"]:
+        yield f"notification {_text(message['notification_id'])}"
+    if message["incident_state"]:
+        yield f"incident {_text(message['incident_id'])} is {_text(message['incident_state'])}"
+    if message["outcome"] not in (None, "delivered"):
+        yield f"<b>{_text(message['outcome'])}</b>"
+    if message["has_html"]:
+        yield f'<a href="/messages/{message["id"]}/html">as HTML</a>'
     if message["is_simulated"]:
-        parts.append("simulated")
+        yield "simulated"
     if message["duplicates"]:
-        parts.append(f"<b>{message['duplicates']} duplicate(s)</b>")
-    return " · ".join(parts)
+        yield f"<b>{message['duplicates']} duplicate{'s' if message['duplicates'] > 1 else ''}</b>"
 
 
-def _health(value: str | None) -> str:
+def _drawing(kind: InboxChannel) -> str:
+    return f'<svg viewBox="0 0 24 24" aria-hidden="true">{DRAWINGS[kind]}</svg>'
+
+
+def _health(value: str) -> str:
     try:
-        return "unknown" if value is None else f"{float(value):.2f} %"
+        return f"{float(value):.2f} %"
     except ValueError:
         return _text(value)
-
-
-def _seconds(value: float | None) -> str:
-    return "unknown" if value is None else f"{value:.1f} s"
 
 
 def _age(seconds: int) -> str:

@@ -1,14 +1,15 @@
 """SendGrid's `POST /v3/mail/send`, as far as alerts use it.
 
 Source: SendGrid's OpenAPI (tsg_mail_v3.json): 202 with an empty body and `X-Message-Id`; 200 in sandbox mode;
-errors as `{"errors": [{message, field, help}]}`.
+errors as `{"errors": [{message, field, help}]}`. A body may have 30 MB.
 """
 
 from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from datetime import datetime
 from typing import Any
 
 from fastapi import Request, Response
@@ -16,19 +17,28 @@ from fastapi.responses import JSONResponse
 
 from infra.embedded.access import matches
 from infra.embedded.inbox.access import bearer
-from infra.embedded.inbox.reception import Contract, Verdict, optional_text, optional_time
-from infra.embedded.inbox.store import InboxChannel, Incoming
+from infra.embedded.inbox.html_text import text_of_html
+from infra.embedded.inbox.models import Callback, InboxChannel, Incoming
+from infra.embedded.inbox.reception import Contract, Verdict, event_fields
+from infra.embedded.inbox.sendgrid_events import PATH, outcome_of, sendgrid_events
+from infra.embedded.inbox.substitutions import MAX_BYTES, size_of, substitute
+from infra.runtime.clock import Clock
 from infra.runtime.settings import Settings
 
 ENDPOINT = "sendgrid"
 MAX_RECIPIENTS = 1000
 MAX_CATEGORIES = 10
+MAX_BODY_BYTES = 30 * 1024**2
 
 Problem = tuple[str, str | None]
 
 
-def sendgrid_contract(settings: Settings) -> Contract:
-    """Accepts mail of the configured API key; without one every request gets 401."""
+def sendgrid_contract(settings: Settings, clock: Clock, *, reports: bool) -> Contract:
+    """Accepts mail of the configured API key; without one every request gets 401.
+
+    With `reports`, what becomes of each mail will be posted to the API.
+    """
+    callback_url = settings.api_url.rstrip("/") + PATH if reports else None
 
     def judge(request: Request, body: bytes) -> Verdict:
         if not matches(bearer(request), settings.sendgrid_api_key):
@@ -45,9 +55,14 @@ def sendgrid_contract(settings: Settings) -> Contract:
         headers = {"x-message-id": message_id}
         if mail.get("mail_settings", {}).get("sandbox_mode", {}).get("enable") is True:
             return Verdict(Response(status_code=200, headers=headers))
-        return Verdict(Response(status_code=202, headers=headers), tuple(_incoming(mail, message_id)))
+        letters = list(_letters(mail, message_id))
+        callbacks: tuple[Callback, ...] = ()
+        if callback_url is not None:
+            callbacks = tuple(_reports(letters, callback_url, clock.now()))
+        response = Response(status_code=202, headers=headers)
+        return Verdict(response, tuple(message for message, _ in letters), callbacks=callbacks)
 
-    return Contract(InboxChannel.EMAIL, judge, lambda status, message: _errors(status, [(message, None)]))
+    return Contract(InboxChannel.EMAIL, judge, _failure, MAX_BODY_BYTES)
 
 
 def _problems(mail: Any) -> Iterator[Problem]:
@@ -89,6 +104,11 @@ def _person_problems(person: Any, field: str) -> Iterator[Problem]:
         yield "Each email address in the personalization block should be unique between to, cc, and bcc.", field
     if not isinstance(person.get("custom_args", {}), dict):
         yield "The custom_args parameter must be an object.", f"{field}.custom_args"
+    values = person.get("substitutions", {})
+    if not isinstance(values, dict) or not all(isinstance(value, str) for value in values.values()):
+        yield "The substitutions must be an object of strings.", f"{field}.substitutions"
+    elif size_of(values) > MAX_BYTES:
+        yield f"The substitutions have more than {MAX_BYTES} bytes.", f"{field}.substitutions"
 
 
 def _content_problems(mail: dict[str, Any], people: list[Any]) -> Iterator[Problem]:
@@ -125,24 +145,40 @@ def _is_address(value: Any) -> bool:
     return bool(local) and "." in domain.strip(".")
 
 
-def _incoming(mail: dict[str, Any], message_id: str) -> Iterator[Incoming]:
+def _letters(mail: dict[str, Any], message_id: str) -> Iterator[tuple[Incoming, Mapping[str, Any]]]:
+    """One message for each recipient, with its custom arguments."""
     parts = {part["type"]: str(part["value"]) for part in mail.get("content", [])}
-    for index, person in enumerate(mail["personalizations"]):
+    number = 0
+    for person in mail["personalizations"]:
+        values = person.get("substitutions", {})
         arguments = {**mail.get("custom_args", {}), **person.get("custom_args", {})}
-        yield Incoming(
-            channel=InboxChannel.EMAIL,
-            endpoint=ENDPOINT,
-            message_key=f"{message_id}.{index}",
-            recipient=", ".join(_addresses(person)),
-            title=str(person.get("subject") or mail.get("subject") or f"template {mail.get('template_id')}"),
-            content=parts.get("text/plain") or next(iter(parts.values()), ""),
-            event_id=optional_text(arguments, "margin_event_id"),
-            severity=optional_text(arguments, "severity"),
-            account_id=optional_text(arguments, "account_id"),
-            health=optional_text(arguments, "health"),
-            event_at=optional_time(arguments, "detected_at"),
-            is_simulated=arguments.get("is_simulated") in (True, "true"),
-        )
+        subject = str(person.get("subject") or mail.get("subject") or f"template {mail.get('template_id')}")
+        text = {kind: substitute(value, values) for kind, value in parts.items()}
+        html = text.get("text/html")
+        for address in _addresses(person):
+            message = Incoming(
+                channel=InboxChannel.EMAIL,
+                endpoint=ENDPOINT,
+                message_key=f"{message_id}.{number}",
+                recipient=address,
+                title=substitute(subject, values),
+                content=text.get("text/plain") or (text_of_html(html) if html else next(iter(text.values()), "")),
+                outcome=outcome_of(address),
+                html=html,
+                sender=mail["from"]["email"],
+                **event_fields(arguments),
+            )
+            yield message, arguments
+            number += 1
+
+
+def _reports(letters: list[tuple[Incoming, Mapping[str, Any]]], url: str, now: datetime) -> Iterator[Callback]:
+    for message, arguments in letters:
+        yield from sendgrid_events(url, message.message_key, str(message.recipient), arguments, now)
+
+
+def _failure(status: int, message: str) -> Response:
+    return _errors(status, [(message, None)])
 
 
 def _errors(status: int, problems: list[Problem]) -> Response:

@@ -10,8 +10,8 @@ from standardwebhooks import Webhook
 from standardwebhooks.webhooks import WebhookVerificationError
 
 from infra.embedded.inbox.access import text_of
-from infra.embedded.inbox.reception import Contract, Verdict, optional_text, optional_time
-from infra.embedded.inbox.store import InboxChannel, Incoming
+from infra.embedded.inbox.models import InboxChannel, Incoming
+from infra.embedded.inbox.reception import Contract, Verdict, event_fields
 from infra.runtime.settings import Settings
 
 
@@ -45,19 +45,15 @@ def _refusal(signer: Webhook | None, request: Request, body: bytes) -> str | Non
 def _incoming(request: Request, body: bytes) -> Incoming:
     content = _json_object(body)
     inner = content.get("data")
-    data = inner if isinstance(inner, dict) else {}
+    fields = event_fields(inner if isinstance(inner, dict) else {})
+    fields["notification_id"] = fields["notification_id"] or request.headers["webhook-id"]
     return Incoming(
         channel=InboxChannel.WEBHOOK,
         endpoint=request.path_params["name"],
         message_key=request.headers["webhook-id"],
         title=str(content.get("type", "webhook")),
         content=text_of(body),
-        event_id=optional_text(data, "margin_event_id"),
-        severity=optional_text(data, "severity"),
-        account_id=optional_text(data, "account_id"),
-        health=optional_text(data, "health"),
-        event_at=optional_time(data, "detected_at"),
-        is_simulated=data.get("is_simulated") is True,
+        **fields,
     )
 
 

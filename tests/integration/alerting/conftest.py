@@ -14,9 +14,11 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, text
 
+from alerting.claims import Claims
 from alerting.events import MarginEvent, Severity
-from alerting.ledger import Ledger
+from alerting.ledger import AlertEvent, PlannedNotification, store
 from alerting.migrations import upgrade
+from alerting.planning import margin_alert
 from infra.embedded.testing import embedded_ground
 from infra.runtime.clock import FixedClock
 from infra.runtime.postgres import postgres_engine
@@ -51,9 +53,22 @@ def clock() -> FixedClock:
 
 
 @pytest.fixture
-def ledger(engine: Engine, clock: FixedClock) -> Ledger:
-    """The ledger on the fixed clock."""
-    return Ledger(engine, clock)
+def claims(engine: Engine, clock: FixedClock) -> Claims:
+    """Claims on the fixed clock."""
+    return Claims(engine, clock)
+
+
+@pytest.fixture
+def record(engine: Engine, clock: FixedClock) -> Callable[..., set[str]]:
+    """Record events with one notification each for a recipient; more of the plan as keywords."""
+
+    def run(*events: MarginEvent, channel: str = "webhook", recipient: str = "operator", **more: Any) -> set[str]:
+        alerts: list[AlertEvent] = [margin_alert(event) for event in events]
+        planned = [PlannedNotification(event.event_id, channel, recipient, **more) for event in alerts]
+        with engine.begin() as connection:
+            return store(connection, alerts, planned, clock.now())
+
+    return run
 
 
 @pytest.fixture
@@ -164,7 +179,7 @@ def states(engine: Engine) -> Callable[..., list[str]]:
     def read(margin_event_id: str | None = None) -> list[str]:
         statement = text(
             "select s.state from alerting.notification_states s join alerting.notifications n using (notification_id)"
-            " where cast(:event as text) is null or n.margin_event_id = :event order by s.state_id"
+            " where cast(:event as text) is null or n.event_id = :event order by s.state_id"
         )
         with engine.connect() as connection:
             return list(connection.execute(statement, {"event": margin_event_id}).scalars())

@@ -18,11 +18,11 @@ from sqlalchemy import Engine, create_engine
 from sqlalchemy.pool import StaticPool
 
 from alerting.margin.thresholds import DEFAULT_THRESHOLDS_SQL
-from alerting.tables import notifications
 from api.app import create_app
 from api.risk.repository import HEALTH_PAGE_SQL
 from assets.risk import queries
 from infra.runtime.clock import FixedClock
+from infra.runtime.sealing import new_key
 from infra.runtime.settings import Settings
 
 TOKEN = "a-token-of-the-tests"
@@ -219,16 +219,14 @@ def now() -> datetime:
 
 @pytest.fixture
 def settings() -> Settings:
-    return Settings(api_token=SecretStr(TOKEN))
+    return Settings(api_token=SecretStr(TOKEN), sealing_key=SecretStr(new_key()))
 
 
 @pytest.fixture
 def engine() -> Iterator[Engine]:
-    """A database in memory with the notifications' tables; the API only reads from it."""
+    """A database in memory without tables: what reads from it answers not_ready. The tables are PostgreSQL's own."""
     made = create_engine("sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False})
-    without_schema = made.execution_options(schema_translate_map={notifications.schema: None})
-    notifications.metadata.create_all(without_schema)
-    yield without_schema
+    yield made
     made.dispose()
 
 

@@ -84,6 +84,7 @@ def test_rules__cover_each_error_that_a_read_can_meet(kind: type[BallastError]) 
         "margin_event_invalid",
         "margin_event_version_unknown",
         "margin_input_invalid",
+        "template_failed",
     }
     assert (kind.code in RULES) is (kind.code not in without_rule), f"decide the status of {kind.code} in api/errors.py"
 

@@ -270,10 +270,9 @@ def test_cursor__that_was_changed_is_refused(text: str) -> None:
 
 
 def test_notifications__are_mounted(client: httpx.Client) -> None:
-    assert client.get("/v1/notifications").json() == {"notifications": []}
-    response = client.get("/v1/notifications/none")
-    assert response.status_code == 404
-    assert response.json()["error"]["code"] == "notification_not_found"
+    # The database of these tests has no tables; an address that is not mounted would be not_found.
+    assert client.get("/v1/notifications").json()["error"]["code"] == "not_ready"
+    assert client.get("/v1/notifications/none").json()["error"]["code"] == "not_ready"
 
 
 @pytest.fixture

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import base64
+import re
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from pydantic import SecretStr
 
 from infra.embedded.credentials import ensure_env_file, postgres_password, read_env_file, stack_settings
 from infra.embedded.errors import EmbeddedError
+from infra.embedded.inbox.signing import ensure_signing_key, twilio_signature
 from infra.embedded.ports import Ports
 from infra.embedded.state import MarketChoice
+from infra.runtime.sealing import Sealer
 from infra.runtime.settings import load_settings
 
 SECRETS = {
@@ -21,6 +26,12 @@ SECRETS = {
     "BALLAST_WEBHOOK_SECRET",
     "BALLAST_INBOX_TOKEN",
     "BALLAST_MARKET_TOKEN",
+    "BALLAST_SEALING_KEY",
+    "BALLAST_SENDGRID_API_KEY",
+    "BALLAST_TWILIO_ACCOUNT_SID",
+    "BALLAST_TWILIO_AUTH_TOKEN",
+    "BALLAST_PAGERDUTY_ROUTING_KEY",
+    "BALLAST_SENDGRID_WEBHOOK_KEY",
 }
 
 
@@ -49,6 +60,12 @@ def test_env_file__secrets_are_long_different_and_of_the_right_form(tmp_path: Pa
     kind, _, key = values["BALLAST_WEBHOOK_SECRET"].partition("_")
     assert kind == "whsec"
     assert len(base64.b64decode(key, validate=True)) == 32
+    assert re.fullmatch("AC[0-9a-f]{32}", values["BALLAST_TWILIO_ACCOUNT_SID"])
+    assert values["BALLAST_TWILIO_FROM"] == "+15005550006"
+    assert len(values["BALLAST_PAGERDUTY_ROUTING_KEY"]) == 32
+    Sealer(SecretStr(values["BALLAST_SEALING_KEY"]))
+    public_key = serialization.load_der_public_key(base64.b64decode(values["BALLAST_SENDGRID_WEBHOOK_KEY"]))
+    assert isinstance(public_key, ec.EllipticCurvePublicKey)
 
 
 def test_env_file__other_ports_move_endpoints_and_keep_secrets(tmp_path: Path) -> None:
@@ -62,6 +79,10 @@ def test_env_file__other_ports_move_endpoints_and_keep_secrets(tmp_path: Path) -
     assert after["BALLAST_API_URL"] == "http://127.0.0.1:9600"
     assert after["BALLAST_INBOX_URL"] == "http://127.0.0.1:9614"
     assert after["BALLAST_WEBHOOK_URL"] == "http://127.0.0.1:9614/webhooks/margin"
+    for name in ("SENDGRID", "TWILIO", "PAGERDUTY"):
+        assert after[f"BALLAST_{name}_URL"] == "http://127.0.0.1:9614"
+    assert after["BALLAST_APP_URL"] == "http://127.0.0.1:9601"
+    assert (after["BALLAST_ALERT_WORKER_PORT"], after["BALLAST_ALERT_UPKEEP_PORT"]) == ("9618", "9619")
     assert after["BALLAST_DBT_TARGET"] == "embedded"
 
 
@@ -78,6 +99,66 @@ def test_env_file__webhook_of_a_customer_stays(tmp_path: Path) -> None:
     (tmp_path / "ballast.env").write_text("BALLAST_WEBHOOK_URL=https://desk.example/hook\n")
     ensure_env_file(tmp_path, Ports.from_base())
     assert read_env_file(tmp_path / "ballast.env")["BALLAST_WEBHOOK_URL"] == "https://desk.example/hook"
+
+
+PROVIDERS = {
+    "SENDGRID": ("API_KEY", "WEBHOOK_KEY"),
+    "TWILIO": ("ACCOUNT_SID", "AUTH_TOKEN", "FROM"),
+    "PAGERDUTY": ("ROUTING_KEY",),
+}
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_env_file__provider_elsewhere_stays_with_its_credentials(tmp_path: Path, provider: str) -> None:
+    names = [f"BALLAST_{provider}_{name}" for name in PROVIDERS[provider]]
+    theirs = {f"BALLAST_{provider}_URL": "https://provider.example"} | {names[0]: "theirs"}
+    (tmp_path / "ballast.env").write_text("".join(f"{name}={value}\n" for name, value in theirs.items()))
+    ensure_env_file(tmp_path, Ports.from_base())
+    values = read_env_file(tmp_path / "ballast.env")
+    assert {name: value for name, value in values.items() if name.startswith(f"BALLAST_{provider}")} == theirs
+
+
+def test_env_file__the_inbox_vouches_for_no_event_of_the_real_sendgrid(tmp_path: Path) -> None:
+    file = _env_file(tmp_path)
+    file.write_text(file.read_text().replace("SENDGRID_URL=http://127.0.0.1:8614", "SENDGRID_URL=https://api.example"))
+    ensure_env_file(tmp_path, Ports.from_base())
+    assert "BALLAST_SENDGRID_WEBHOOK_KEY" not in read_env_file(file)
+
+
+def test_env_file__app_elsewhere_stays(tmp_path: Path) -> None:
+    (tmp_path / "ballast.env").write_text("BALLAST_APP_URL=https://desk.example\n")
+    ensure_env_file(tmp_path, Ports.from_base())
+    assert read_env_file(tmp_path / "ballast.env")["BALLAST_APP_URL"] == "https://desk.example"
+
+
+def test_signing_key__is_private_and_fits_the_public_one(tmp_path: Path) -> None:
+    public = read_env_file(_env_file(tmp_path))["BALLAST_SENDGRID_WEBHOOK_KEY"]
+    file = tmp_path / "inbox" / "sendgrid-events.pem"
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert file.parent.stat().st_mode & 0o077 == 0
+    assert ensure_signing_key(file.parent) == public
+    file.unlink()
+    ensure_env_file(tmp_path, Ports.from_base())
+    renewed = read_env_file(tmp_path / "ballast.env")["BALLAST_SENDGRID_WEBHOOK_KEY"]
+    assert renewed == ensure_signing_key(file.parent) != public
+
+
+def test_signing_key__a_file_that_holds_none_is_named(tmp_path: Path) -> None:
+    (tmp_path / "sendgrid-events.pem").write_text("nonsense")
+    with pytest.raises(EmbeddedError, match=r"sendgrid-events\.pem"):
+        ensure_signing_key(tmp_path)
+
+
+def test_twilio_signature__is_the_documented_one() -> None:
+    form = {
+        "CallSid": "CA1234567890ABCDE",
+        "Digits": "1234",
+        "From": "+14158675309",
+        "To": "+18005551212",
+        "Caller": "+14158675309",
+    }
+    url = "https://mycompany.com/myapp.php?foo=1&bar=2"
+    assert twilio_signature(SecretStr("12345"), url, form.items()) == "RSOYDt4T1cUTdK1PDd93/VVr8B8="
 
 
 @pytest.mark.parametrize("value", ["a b", "it's", "back\\slash", "a #b", "x=y", "'"])

@@ -27,17 +27,19 @@ def test_ports__default_block_is_the_documented_one() -> None:
         ethereum=8615,
         hermes=8616,
         oracle=8617,
+        alert_worker=8618,
+        alert_upkeep=8619,
     )
 
 
 def test_ports__base_shifts_all() -> None:
     shifted, default = astuple(Ports.from_base(9600)), astuple(Ports.from_base())
-    assert [new - old for new, old in zip(shifted, default, strict=True)] == [1000] * 12
+    assert [new - old for new, old in zip(shifted, default, strict=True)] == [1000] * 14
 
 
-@pytest.mark.parametrize("base", [0, 1023, 65519, 70000])
+@pytest.mark.parametrize("base", [0, 1023, 65517, 70000])
 def test_ports__base_out_of_range_is_refused(base: int) -> None:
-    with pytest.raises(EmbeddedError, match="from 1024 to 65518"):
+    with pytest.raises(EmbeddedError, match="from 1024 to 65516"):
         Ports.from_base(base)
 
 
@@ -48,7 +50,8 @@ def test_ports__dict_round_trip() -> None:
 
 def test_ports__of_an_older_version_are_completed() -> None:
     ports = Ports.from_base(9000)
-    older = {name: port for name, port in ports.as_dict().items() if name not in ("ethereum", "hermes", "oracle")}
+    unknown = ("ethereum", "hermes", "oracle", "alert_worker", "alert_upkeep")
+    older = {name: port for name, port in ports.as_dict().items() if name not in unknown}
     assert Ports.from_dict(older | {"inbox": 9999}) == replace(ports, inbox=9999)
 
 

@@ -74,9 +74,10 @@ def test_files__no_secret_leaves_the_env_file(state: StateFolder, services: tupl
     write_commands(state, services)
     write_dagster_home(state, Ports.from_base())
     values = read_env_file(state.path / "ballast.env")
-    secrets = [values[name] for name in values if name.endswith(("TOKEN", "PASSWORD", "SECRET"))]
+    secrets = [values[name] for name in values if name.endswith(("TOKEN", "PASSWORD", "SECRET", "_KEY", "_SID"))]
     secrets.append(values["BALLAST_POSTGRES_URL"].split(":")[2].split("@")[0])
-    written = [file for file in state.path.rglob("*") if file.is_file() and file.name != "ballast.env"]
+    private = ("ballast.env", "sendgrid-events.pem")
+    written = [file for file in state.path.rglob("*") if file.is_file() and file.name not in private]
     assert len(written) >= 4
     for file in written:
         text = file.read_text()
@@ -89,12 +90,14 @@ def test_child_environment__names_state_and_service_and_hides_what_the_shell_set
     monkeypatch.setenv("BALLAST_API_TOKEN", "of the shell")
     monkeypatch.setenv("BALLAST_STATE_DIR", "/elsewhere")
     monkeypatch.setenv("PUBSUB_EMULATOR_HOST", "elsewhere:1")
-    monkeypatch.setenv("BALLAST_SENDGRID_API_KEY", "kept")
+    monkeypatch.setenv("BALLAST_SENDGRID_API_KEY", "of the shell")
+    monkeypatch.setenv("BALLAST_LOG_LEVEL", "DEBUG")
     found = child_environment(state, "api", {"MORE": "1"})
     assert "BALLAST_API_TOKEN" not in found
     assert "PUBSUB_EMULATOR_HOST" not in found
     assert found["BALLAST_STATE_DIR"] == str(state.path)
     assert found["BALLAST_SERVICE"] == "api"
-    assert found["BALLAST_SENDGRID_API_KEY"] == "kept"
+    assert "BALLAST_SENDGRID_API_KEY" not in found
+    assert found["BALLAST_LOG_LEVEL"] == "DEBUG"
     assert found["MORE"] == "1"
     assert found["PATH"] == os.environ["PATH"]

@@ -28,12 +28,14 @@ INBOX_TOKEN = "inbox-token-of-the-tests"
 SENDGRID_KEY = "SG.key-of-the-tests"
 TWILIO_SID = "AC" + "0" * 32
 TWILIO_TOKEN = "twilio-token-of-the-tests"
+ROUTING_KEY = "0123456789abcdef0123456789abcdef"
 CREDENTIALS = {
     "BALLAST_WEBHOOK_SECRET": WEBHOOK_SECRET,
     "BALLAST_INBOX_TOKEN": INBOX_TOKEN,
     "BALLAST_SENDGRID_API_KEY": SENDGRID_KEY,
     "BALLAST_TWILIO_ACCOUNT_SID": TWILIO_SID,
     "BALLAST_TWILIO_AUTH_TOKEN": TWILIO_TOKEN,
+    "BALLAST_PAGERDUTY_ROUTING_KEY": ROUTING_KEY,
 }
 
 
@@ -159,7 +161,7 @@ def shared_inbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Inbox]:
 def inbox(shared_inbox: Inbox) -> Inbox:
     """An empty inbox with every credential configured."""
     with closing(sqlite3.connect(shared_inbox.folder / "inbox" / "inbox.sqlite3", timeout=30)) as connection:
-        for table in ("messages", "rejected", "failures", "sqlite_sequence"):
+        for table in ("messages", "rejected", "failures", "incidents", "callbacks", "sqlite_sequence"):
             connection.execute(f"delete from {table}")
         connection.commit()
     return shared_inbox

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -28,7 +28,6 @@ from ingest.prices.oracle import Oracle
 from ingest.prices.outbox import Outbox
 from ingest.prices.reads import LAST_GOOD_PRICES_SQL
 from ingest.prices.selection import GoodPrice
-from ingest.prices.server import Health, OracleServer
 from ingest.prices.sources import sources
 from ingest.prices.supervision import Restarts, keep_running, start_sources
 from ingest.prices.ticks import Sink, Tick
@@ -153,49 +152,6 @@ def eventually_healthy(client: httpx.Client, publisher: Any) -> dict[str, Any]:
             return body
         threading.Event().wait(0.02)
     raise AssertionError(body)
-
-
-@pytest.fixture
-def serve() -> Iterator[Callable[..., httpx.Client]]:
-    """An oracle server on a free port, and a client of it."""
-    made: list[Any] = []
-
-    def make(health: Health, token: str | None = "token") -> httpx.Client:
-        server = OracleServer(0, SecretStr(token) if token is not None else None, lambda: health, lambda: b"metric 1\n")
-        server.start()
-        client = httpx.Client(base_url=f"http://127.0.0.1:{server.server_address[1]}", trust_env=False)
-        made.extend((client, server))
-        return client
-
-    yield make
-    for each in made:
-        each.close()
-
-
-def test_server__health_is_open_and_metrics_want_the_token(serve: Callable[..., httpx.Client]) -> None:
-    client = serve(Health(True, {"status": "ok"}))
-    assert client.get("/healthz").json() == {"status": "ok"}
-    for headers in ({}, {"Authorization": "Bearer other"}, {"Authorization": "Basic token"}):
-        answer = client.get("/metrics", headers=headers)
-        assert (answer.status_code, "metric" in answer.text) == (401, False)
-    answer = client.get("/metrics", headers={"Authorization": "Bearer token"})
-    assert (answer.status_code, answer.text) == (200, "metric 1\n")
-    assert answer.headers["content-type"].startswith("text/plain")
-    assert client.get("/other", headers={"Authorization": "Bearer token"}).status_code == 404
-
-
-@pytest.mark.parametrize("token", [None, "", " "])
-def test_server__without_a_token_shows_no_metrics(serve: Callable[..., httpx.Client], token: str | None) -> None:
-    client = serve(Health(False, {"status": "not_deciding"}), token)
-    assert client.get("/healthz").status_code == 503
-    assert client.get("/metrics", headers={"Authorization": "Bearer"}).status_code == 401
-    assert client.get("/metrics", headers={"Authorization": "Bearer x"}).status_code == 401
-
-
-def test_server__names_a_port_that_is_taken(serve: Callable[..., httpx.Client]) -> None:
-    port = serve(Health(True, {})).base_url.port
-    with pytest.raises(SettingsError, match=f"Port {port} is taken; set BALLAST_ORACLE_PORT"):
-        OracleServer(port or 0, None, lambda: Health(True, {}), lambda: b"")
 
 
 def test_health__is_well_only_while_decisions_are_made(

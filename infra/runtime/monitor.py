@@ -1,4 +1,4 @@
-"""The oracle's own small server on 127.0.0.1: `/healthz`, open, and `/metrics` behind the API's token."""
+"""A process's own small server on 127.0.0.1: `/healthz`, open, and `/metrics` behind the API's token."""
 
 from __future__ import annotations
 
@@ -25,33 +25,45 @@ POLL_S = 0.1
 
 @dataclass(frozen=True)
 class Health:
-    """Whether the oracle works, and the ages that tell it; holds nothing secret."""
+    """Whether the process works, and what tells it; holds nothing secret."""
 
     is_well: bool
     body: dict[str, Any]
 
 
-class OracleServer(ThreadingHTTPServer):
+class MonitorServer(ThreadingHTTPServer):
     """Answers health checks and metrics from functions; `close` ends it."""
 
     daemon_threads = True
 
     def __init__(
-        self, port: int, token: SecretStr | None, health: Callable[[], Health], metrics: Callable[[], bytes]
+        self,
+        port: int,
+        token: SecretStr | None,
+        health: Callable[[], Health],
+        metrics: Callable[[], bytes],
+        name: str = "monitor",
     ) -> None:
+        """Bind the port; 0 takes a free one.
+
+        `name` is the process's, and `BALLAST_<NAME>_PORT` the setting of its port: raises `SettingsError` naming it
+        when the port is taken.
+        """
         self.health = health
         self.metrics = metrics
+        self.name = f"ballast-{name}"
         self._expected = _digest(token.get_secret_value()) if token and token.get_secret_value().strip() else None
         try:
             super().__init__((HOST, port), _Handler)
         except OSError as error:
             if error.errno != errno.EADDRINUSE:
                 raise
-            raise SettingsError(f"Port {port} is taken; set BALLAST_ORACLE_PORT to a free one.") from None
+            variable = f"BALLAST_{name.upper().replace('-', '_')}_PORT"
+            raise SettingsError(f"Port {port} is taken; set {variable} to a free one.") from None
 
     def start(self) -> None:
         """Serve in a thread of its own."""
-        threading.Thread(target=self.serve_forever, args=(POLL_S,), name="oracle-server", daemon=True).start()
+        threading.Thread(target=self.serve_forever, args=(POLL_S,), name=f"{self.name}-server", daemon=True).start()
 
     def close(self) -> None:
         """Stop serving and free the port."""
@@ -67,9 +79,7 @@ class OracleServer(ThreadingHTTPServer):
 
 
 class _Handler(BaseHTTPRequestHandler):
-    server: OracleServer
-    server_version = "ballast-oracle"
-    sys_version = ""
+    server: MonitorServer
     timeout = REQUEST_TIMEOUT_S
 
     def do_GET(self) -> None:
@@ -89,9 +99,13 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Type", content_type)
         self.send_header("Content-Length", str(len(body)))
         if status is HTTPStatus.UNAUTHORIZED:
-            self.send_header("WWW-Authenticate", 'Bearer realm="ballast-oracle"')
+            self.send_header("WWW-Authenticate", f'Bearer realm="{self.server.name}"')
         self.end_headers()
         self.wfile.write(body)
+
+    def version_string(self) -> str:
+        """The process's name, nothing of its language or version."""
+        return self.server.name
 
     def log_message(self, format: str, *args: Any) -> None:
         """Requests are not logged: the monitors' would fill the log."""

@@ -1,0 +1,248 @@
+"""Upkeep of the ledger (`python -m alerting.upkeep`): mirror to the warehouse, delivery rates, retention.
+
+Each job has a thread of its own, so that one which waits or fails leaves the others alone. Several processes may run:
+one mirrors and the others stand by; the other jobs take turns in the database. A kill at any place repeats work, and
+loses none.
+"""
+
+from __future__ import annotations
+
+import itertools
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from types import FrameType
+
+from sqlalchemy import Engine
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
+
+from alerting.metrics import UpkeepMetrics
+from alerting.migrations import upgrade
+from alerting.mirror import STREAMS, Mirror
+from alerting.rates import TARGETS_PCT, WINDOWS, RateWatch
+from alerting.retention import Retention
+from infra.runtime.bigquery import Warehouse
+from infra.runtime.errors import BallastError
+from infra.runtime.heartbeats import Heartbeat, beating
+from infra.runtime.logs import configure_logs, get_logger
+from infra.runtime.monitor import Health, MonitorServer
+from infra.runtime.postgres import PostgresClock, postgres_engine
+from infra.runtime.settings import Settings, load_settings
+
+_log = get_logger(__name__)
+
+SERVICE = "alert-upkeep"
+MIRROR_EVERY_S = 1.0
+RATES_EVERY_S = 15.0
+RETENTION_EVERY_S = 600.0
+START_WAIT_S = 1.0
+# A request to the warehouse that hangs is given up with the process: its rows are mirrored again.
+STOP_WAIT_S = 5.0
+# How long the warehouse may be away before it is said; the mirror goes on trying.
+WAREHOUSE_DEADLINE_S = 10.0
+
+
+@dataclass
+class Job:
+    """Work that is repeated every `every_s` seconds, at once where `run` returns True; its failures stay its own.
+
+    `problem` is a stable code of what keeps it from its work; None while it works.
+    """
+
+    name: str
+    every_s: float
+    run: Callable[[], bool]
+    close: Callable[[], None] = lambda: None
+    problem: str | None = field(default=None, init=False)
+
+    def repeat(self, stop: threading.Event) -> None:
+        """Work until `stop` is set."""
+        while not stop.is_set():
+            if not self.once():
+                stop.wait(self.every_s)
+        self.close()
+
+    def once(self) -> bool:
+        """Work once; True when there is more to do. A failure is logged when it begins and when it is over."""
+        before = self.problem
+        try:
+            has_more = self.run()
+        except (BallastError, SQLAlchemyError) as error:
+            code = error.code if isinstance(error, BallastError) else "postgres_failed"
+            self.problem = f"{self.name}_{code}"
+            if before != self.problem:
+                _log.warning("upkeep_waits", job=self.name, reason=type(error).__name__, code=code)
+            return False
+        except Exception as error:
+            self.problem = f"{self.name}_failed"
+            if before != self.problem:
+                _log.exception("upkeep_job_failed", job=self.name, reason=type(error).__name__)
+            return False
+        self.problem = None
+        if before is not None:
+            _log.info("upkeep_works_again", job=self.name, was=before)
+        return has_more
+
+
+def build_jobs(settings: Settings, engine: Engine, metrics: UpkeepMetrics, stop: threading.Event) -> list[Job]:
+    """The jobs of the settings; opens no connection."""
+    clock = PostgresClock(engine)
+    mirror = Mirror(engine, Warehouse(settings, deadline_s=WAREHOUSE_DEADLINE_S), clock)
+    watch = RateWatch(
+        engine,
+        clock,
+        has_pagerduty=settings.pagerduty_routing_key is not None,
+        has_webhook=bool(settings.webhook_url),
+    )
+    retention = Retention(engine, clock, timedelta(days=settings.alert_retention_days))
+
+    def mirror_once() -> bool:
+        return _mirror_once(mirror, metrics)
+
+    def rates_once() -> bool:
+        return _rates_once(watch, metrics)
+
+    def retention_once() -> bool:
+        for table, deleted in retention.run(stop.is_set).items():
+            if deleted:
+                metrics.retained(table, deleted)
+                _log.info("retention_deleted", table=table, rows=deleted)
+        return False
+
+    return [
+        Job("mirror", MIRROR_EVERY_S, mirror_once, mirror.close),
+        Job("rates", RATES_EVERY_S, rates_once),
+        Job("retention", RETENTION_EVERY_S, retention_once),
+    ]
+
+
+def _mirror_once(mirror: Mirror, metrics: UpkeepMetrics) -> bool:
+    try:
+        done = mirror.step()
+        lag_s = mirror.lag_s() if done.is_standby else done.lag_s
+    except SQLAlchemyError:
+        _show_lag(metrics, {stream.name: float("nan") for stream in STREAMS})
+        raise
+    except BallastError:
+        # The warehouse is away or refuses: what waits gets older, and a monitor must see it.
+        _show_lag(metrics, mirror.lag_s())
+        raise
+    for stream, rows in done.rows.items():
+        if rows:
+            metrics.mirrored(stream, rows)
+    _show_lag(metrics, lag_s)
+    return done.has_more
+
+
+def _show_lag(metrics: UpkeepMetrics, lag_s: Mapping[str, float]) -> None:
+    for stream, seconds in lag_s.items():
+        metrics.mirror_lag(stream, seconds)
+
+
+def _rates_once(watch: RateWatch, metrics: UpkeepMetrics) -> bool:
+    try:
+        rates, announced = watch.look()
+    except SQLAlchemyError:
+        for channel, window in itertools.product(TARGETS_PCT, WINDOWS):
+            metrics.delivery_rate(channel, _hours(window), None)
+        raise
+    for rate in rates:
+        metrics.delivery_rate(rate.channel, _hours(rate.window), rate.rate_pct)
+    for event in announced:
+        _log.warning("delivery_rate_announced", severity=event.severity, **event.payload)
+    return False
+
+
+def _hours(window: timedelta) -> str:
+    return f"{window // timedelta(hours=1)}h"
+
+
+def run_upkeep(settings: Settings, stop: threading.Event) -> None:
+    """Work until `stop` is set; the schema is brought up to date first, however long PostgreSQL is away."""
+    engine = postgres_engine(settings, SERVICE)
+    metrics = UpkeepMetrics()
+    try:
+        if not _upgrade_when_up(engine, stop):
+            return
+        jobs = build_jobs(settings, engine, metrics, stop)
+        threads = [threading.Thread(target=job.repeat, args=(stop,), name=job.name, daemon=True) for job in jobs]
+
+        def are_alive() -> bool:
+            return all(thread.is_alive() for thread in threads)
+
+        with _monitor(settings, lambda: _health(jobs, are_alive()), metrics):
+            for thread in threads:
+                thread.start()
+            _log.info("upkeep_ready", jobs=[job.name for job in jobs])
+            with (
+                closing(Heartbeat(engine, SERVICE)) as shown,
+                beating(shown, are_alive, problem=lambda: _problem(jobs)),
+            ):
+                stop.wait()
+            deadline = time.monotonic() + STOP_WAIT_S
+            for thread in threads:
+                thread.join(max(0.0, deadline - time.monotonic()))
+    finally:
+        engine.dispose()
+
+
+@contextmanager
+def _monitor(settings: Settings, health: Callable[[], Health], metrics: UpkeepMetrics) -> Iterator[None]:
+    """Health and metrics on the port of the settings, if there is one."""
+    if not settings.alert_upkeep_port:
+        yield
+        return
+    server = MonitorServer(settings.alert_upkeep_port, settings.api_token, health, metrics.render, name=SERVICE)
+    server.start()
+    try:
+        yield
+    finally:
+        server.close()
+
+
+def _problem(jobs: Sequence[Job]) -> str | None:
+    return next((job.problem for job in jobs if job.problem), None)
+
+
+def _health(jobs: Sequence[Job], is_alive: bool) -> Health:
+    problem = _problem(jobs) if is_alive else "upkeep_job_ended"
+    return Health(problem is None, {"problem": problem, "jobs": {job.name: job.problem or "ok" for job in jobs}})
+
+
+def _upgrade_when_up(engine: Engine, stop: threading.Event) -> bool:
+    """Bring the schema up to date, waiting for PostgreSQL as long as needed; False when stopped before."""
+    while not stop.is_set():
+        try:
+            upgrade(engine)
+        except OperationalError as error:
+            _log.warning("upkeep_waits_for_postgres", reason=type(error.orig).__name__)
+            stop.wait(START_WAIT_S)
+        else:
+            return True
+    return False
+
+
+def main() -> int:
+    """Run until SIGTERM or SIGINT."""
+    settings = load_settings()
+    configure_logs(SERVICE, settings.log_level)
+    stop = threading.Event()
+
+    def on_signal(number: int, _frame: FrameType | None) -> None:
+        _log.info("upkeep_stops", signal=signal.Signals(number).name)
+        stop.set()
+
+    signal.signal(signal.SIGTERM, on_signal)
+    signal.signal(signal.SIGINT, on_signal)
+    run_upkeep(settings, stop)
+    _log.info("upkeep_stopped")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
