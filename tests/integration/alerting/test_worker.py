@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -20,13 +21,17 @@ import httpx
 import pytest
 from sqlalchemy import text
 
+from alerting import compliance_events
 from alerting.events import SUBSCRIPTION, TOPIC, MarginEvent
+from alerting.migrations import upgrade
+from alerting.preferences.service import RegisteredContact, register_contacts
 from infra.embedded.services import child_environment
 from infra.embedded.state import StateFolder
 from infra.embedded.testing import embedded_ground
 from infra.runtime.clock import SystemClock
 from infra.runtime.postgres import postgres_engine
 from infra.runtime.pubsub import Ack, BatchConsumer, Publisher, Received, TopicSpec, ensure_topics
+from infra.runtime.sealing import Sealer
 from infra.runtime.settings import PROJECT_ROOT, Settings
 
 PATIENCE_S = 120.0
@@ -36,8 +41,9 @@ Make = Callable[..., MarginEvent]
 class Worker:
     """`python -m alerting.worker`, which can be killed and started again."""
 
-    def __init__(self, settings: Settings, name: str) -> None:
+    def __init__(self, settings: Settings, name: str, *arguments: str) -> None:
         self._settings = settings
+        self._arguments = arguments
         self._name = name
         self._log = settings.state_dir / f"{name}.log"
         self.process: subprocess.Popen[bytes] | None = None
@@ -46,7 +52,11 @@ class Worker:
         environment = child_environment(StateFolder(self._settings.state_dir), self._name)
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "alerting.worker"], cwd=PROJECT_ROOT, env=environment, stdout=log, stderr=log
+                [sys.executable, "-m", "alerting.worker", *self._arguments],
+                cwd=PROJECT_ROOT,
+                env=environment,
+                stdout=log,
+                stderr=log,
             )
 
     def end(self, number: signal.Signals) -> int:
@@ -65,7 +75,10 @@ class Worker:
 
 @contextmanager
 def workers(settings: Settings, count: int) -> Iterator[list[Worker]]:
-    running = [Worker(settings, f"alert-worker-{number}") for number in range(count)]
+    # Only one can have the port of the settings.
+    running = [
+        Worker(settings, f"alert-worker-{number}", *(("--port", "0") if number else ())) for number in range(count)
+    ]
     for worker in running:
         worker.start()
     try:
@@ -80,8 +93,26 @@ def workers(settings: Settings, count: int) -> Iterator[list[Worker]]:
 @pytest.fixture
 def ground(tmp_path: Path) -> Iterator[Settings]:
     with embedded_ground(tmp_path, ("pubsub", "postgres", "inbox")) as settings:
-        ensure_topics(settings, [TopicSpec(TOPIC, (SUBSCRIPTION,))])
+        ensure_topics(
+            settings,
+            [TopicSpec(TOPIC, (SUBSCRIPTION,)), TopicSpec(compliance_events.TOPIC, (compliance_events.SUBSCRIPTION,))],
+        )
         yield settings
+
+
+def register(settings: Settings, accounts: Sequence[str], *, phones: bool = True) -> None:
+    """Give each account a mail address and a number."""
+    engine = postgres_engine(settings, "test")
+    upgrade(engine)
+    people = [
+        RegisteredContact(
+            account, f"{account}@accounts.ballast.example", f"+1202555{n:04}" if phones else None, "en", "UTC"
+        )
+        for n, account in enumerate(accounts, start=100)
+    ]
+    done = register_contacts(engine, Sealer(settings.sealing_key), SystemClock(), people)
+    engine.dispose()
+    assert done.refused == {}
 
 
 def publish(settings: Settings, messages: list[bytes]) -> None:
@@ -139,56 +170,73 @@ def dead_letters(settings: Settings, count: int) -> dict[str, bytes]:
 
 
 def fresh(make_event: Make, count: int) -> list[MarginEvent]:
-    return [make_event(number, detected_at=SystemClock().now()) for number in range(1, count + 1)]
+    """Margin calls of as many accounts, detected now."""
+    return [
+        make_event(n, account_id=f"acct-{n:05}", episode_id=f"mep_{n}", detected_at=SystemClock().now())
+        for n in range(1, count + 1)
+    ]
+
+
+def ended(settings: Settings) -> bool:
+    return query(settings, "select 1 from alerting.pending limit 1") == []
+
+
+def under_way(settings: Settings) -> int:
+    """Attempts whose outcome is not recorded yet."""
+    return int(query(settings, "select count(*) from alerting.pending where claimed_until > clock_timestamp()")[0][0])
+
+
+def accepted(settings: Settings) -> int:
+    return int(query(settings, "select count(*) from alerting.notification_states where state = 'accepted'")[0][0])
 
 
 @pytest.mark.embedded
 def test_worker__killed_workers_and_repeated_messages_give_each_alert_once(ground: Settings, make_event: Make) -> None:
-    events = fresh(make_event, 200)
-    inbox(ground, "POST", "/api/failures", channel="webhook", status=503, count=5)
-    with workers(ground, 2) as (steady, victim):
-        # Failures come first: after the attempts of killed workers, the schedule would wait minutes for the next one.
-        wait_for(lambda: steady.count("worker_ready") == 1, steady.log)
-        publish(ground, [event.to_wire() for event in events[:10]])
-        wait_for(
-            lambda: query(ground, "select count(*) from alerting.notification_states where state = 'failed'") == [(5,)],
-            lambda: (steady.log()[-3000:], victim.log()[-3000:]),
-        )
-        # The inbox stores first and answers late, so that kills fall between its acceptance and the ledger.
-        inbox(ground, "POST", "/api/failures", channel="webhook", delay_s=0.5, count=10_000)
-        dice = random.Random(7)
-        for number, start in enumerate(range(10, 190, 45), start=1):
-            wait_for(lambda wanted=number: victim.count("worker_ready") == wanted, victim.log)  # type: ignore[misc]
-            messages = [event.to_wire() for event in events[start : start + 60]] * 2
+    events = fresh(make_event, 90)
+    register(ground, [event.account_id for event in events])
+    # The inbox stores first and answers late, so that kills fall between its acceptance and the ledger.
+    for channel in ("webhook", "email", "sms"):
+        inbox(ground, "POST", "/api/failures", channel=channel, delay_s=0.4, count=100_000)
+    dice = random.Random(7)
+    with workers(ground, 2) as running:
+        for round_number, start in enumerate(range(0, 90, 30), start=1):
+            wait_for(lambda n=round_number: all(w.count("worker_ready") == n for w in running), running[0].log)  # type: ignore[misc]
+            messages = [event.to_wire() for event in events[start : start + 30]] * 2
             dice.shuffle(messages)
-            attempted = victim.count("notification_attempted")
             publish(ground, messages)
-            wait_for(lambda before=attempted: victim.count("notification_attempted") > before, victim.log)  # type: ignore[misc]
-            victim.end(signal.SIGKILL)
-            victim.start()
-        inbox(ground, "POST", "/api/failures", channel="webhook", count=0)
+            wait_for(lambda: under_way(ground) > 10, running[0].log)
+            for worker in running:
+                worker.end(signal.SIGKILL)
+                worker.start()
+        for channel in ("webhook", "email", "sms"):
+            inbox(ground, "POST", "/api/failures", channel=channel, count=0)
         wait_for(
-            lambda: len({m["event_id"] for m in inbox(ground)["messages"]}) == 200,
-            lambda: (len(inbox(ground)["messages"]), steady.log()[-3000:], victim.log()[-3000:]),
+            lambda: accepted(ground) >= 270 and ended(ground),
+            lambda: (accepted(ground), running[0].log()[-3000:], running[1].log()[-3000:]),
         )
-        wait_for(
-            lambda: query(ground, "select 1 from alerting.notifications where terminal_state is null") == [],
-            lambda: query(ground, "select * from alerting.notifications where terminal_state is null"),
-        )
-        assert [worker.end(signal.SIGTERM) for worker in (steady, victim)] == [0, 0]
+        wait_for(lambda: [worker.count("worker_ready") for worker in running] == [4, 4], running[0].log)
+        assert [worker.end(signal.SIGTERM) for worker in running] == [0, 0], [w.log()[-4000:] for w in running]
     messages = inbox(ground)["messages"]
-    assert Counter(m["event_id"] for m in messages) == {event.margin_event_id: 1 for event in events}
-    assert len({m["message_key"] for m in messages}) == 200
     assert all(m["verified"] for m in messages)
-    # A second copy is possible only where a worker died after the inbox accepted; the id exposes it.
+    by_channel = {
+        channel: Counter(m["notification_id"] or m["message_key"] for m in messages if m["channel"] == channel)
+        for channel in ("webhook", "email", "sms")
+    }
+    planned = query(ground, "select notification_id, channel from alerting.notifications")
+    for channel, seen in by_channel.items():
+        assert set(seen) == {row.notification_id for row in planned if row.channel == channel}
+        assert len(seen) == 90
+    # The id exposes a second webhook and the look-up prevents a second text; a mail can come twice, in one window only.
+    assert set(by_channel["webhook"].values()) == {1}
+    assert set(by_channel["sms"].values()) == {1}
     taken_over = query(
         ground,
         "select notification_id from alerting.notification_states where state = 'sent' group by 1 having count(*) > 1",
     )
     assert taken_over
-    assert {m["message_key"] for m in messages if m["duplicates"]} <= {row[0] for row in taken_over}
-    accepted = query(ground, "select count(*) from alerting.notification_states where state = 'accepted'")
-    assert accepted == [(200,)]
+    twice = {key for key, count in by_channel["email"].items() if count > 1}
+    twice |= {m["notification_id"] or m["message_key"] for m in messages if m["duplicates"]}
+    assert twice <= {row.notification_id for row in taken_over}
 
 
 @pytest.mark.embedded
@@ -197,20 +245,30 @@ def test_worker__poison_goes_to_the_dead_letter_with_the_reason(ground: Settings
     newer = json.dumps(json.loads(good.to_wire()) | {"schema_version": 9}).encode()
     publish(ground, [b"no json", newer, good.to_wire()])
     with workers(ground, 1) as [worker]:
-        wait_for(lambda: len(inbox(ground)["messages"]) == 1, worker.log)
+        wait_for(lambda: by_kind(ground)["webhook"] == 1, worker.log)
         reasons = dead_letters(ground, 2)
         assert worker.end(signal.SIGTERM) == 0
     assert reasons == {"margin_event_invalid": b"no json", "margin_event_version_unknown": newer}
 
 
+def by_kind(settings: Settings) -> Counter[str]:
+    return Counter(m["channel"] for m in inbox(settings)["messages"])
+
+
 @pytest.mark.embedded
-def test_worker__waits_for_a_receiver_that_is_away(ground: Settings, make_event: Make) -> None:
+def test_worker__retries_a_receiver_that_fails_and_falls_back_to_a_page(ground: Settings, make_event: Make) -> None:
     inbox(ground, "POST", "/api/failures", channel="webhook", status=500, count=2)
     publish(ground, [event.to_wire() for event in fresh(make_event, 1)])
     with workers(ground, 1) as [worker]:
-        wait_for(lambda: len(inbox(ground)["messages"]) == 1, worker.log)
+        # The account has no contact, so that the operators are paged at once.
+        wait_for(lambda: by_kind(ground) == Counter({"webhook": 1, "pagerduty": 1}), worker.log)
+        wait_for(lambda: ended(ground), worker.log)
         assert worker.end(signal.SIGTERM) == 0
-    states = query(ground, "select state, seconds_since_detected from alerting.notification_states order by state_id")
+    states = query(
+        ground,
+        "select s.state, s.seconds_since_detected from alerting.notification_states s"
+        " join alerting.notifications n using (notification_id) where n.channel = 'webhook' order by s.state_id",
+    )
     assert [row.state for row in states] == [
         "planned",
         *["claimed", "sent", "failed"] * 2,
@@ -219,3 +277,21 @@ def test_worker__waits_for_a_receiver_that_is_away(ground: Settings, make_event:
     assert all(
         later.seconds_since_detected >= earlier.seconds_since_detected for earlier, later in itertools.pairwise(states)
     )
+
+
+@pytest.mark.embedded
+def test_worker__shows_its_health_and_metrics(ground: Settings, make_event: Make) -> None:
+    events = fresh(make_event, 1)
+    register(ground, [events[0].account_id])
+    publish(ground, [event.to_wire() for event in events])
+    root = f"http://127.0.0.1:{ground.alert_worker_port}"
+    with workers(ground, 1) as [worker]:
+        wait_for(lambda: accepted(ground) == 3 and ended(ground), worker.log)
+        assert httpx.get(f"{root}/healthz", timeout=30, trust_env=False).json() == {"status": "ok"}
+        assert httpx.get(f"{root}/metrics", timeout=30, trust_env=False).status_code == 401
+        assert ground.api_token is not None
+        token = {"authorization": f"Bearer {ground.api_token.get_secret_value()}"}
+        shown = httpx.get(f"{root}/metrics", headers=token, timeout=30, trust_env=False).text
+        assert worker.end(signal.SIGTERM) == 0
+    assert 'channel="email"' in shown
+    assert not re.search(r"acct-00001@|\+1202555", shown + worker.log())

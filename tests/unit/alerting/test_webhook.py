@@ -124,7 +124,7 @@ def test_deliver__sends_nothing_unsigned(secrets: tuple[str, ...]) -> None:
 
 
 def test_retry_delay__is_early_then_longer_then_ends() -> None:
-    assert RETRY_DELAYS_S[:2] == (1.0, 3.0)
+    assert sum(RETRY_DELAYS_S[:4]) < 10
     assert list(RETRY_DELAYS_S) == sorted(RETRY_DELAYS_S)
     delays = [retry_delay(Plain(), "ntf_1", number, Retryable("x")) for number in (1, 2, 3, 4)]
     for delay, base_s in zip(delays[:3], (1, 3, 30), strict=True):
