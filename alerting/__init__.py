@@ -1,1 +1,1 @@
-"""What leaves to people: the margin decision, the delivery ledger, the channels and the worker that feeds them."""
+"""What leaves to people: the margin decision, who is told and how, the ledger of notifications, and who sends them."""

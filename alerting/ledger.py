@@ -76,12 +76,9 @@ _STORE_EVENTS = text(
     select
         event_id, topic, kind, rule, account_id, owner, severity, episode_id, sequence, payload, detected_at,
         cast(:now as timestamptz)
-    from unnest(
-        cast(:event_id as text[]), cast(:topic as text[]), cast(:kind as text[]), cast(:rule as text[]),
-        cast(:account_id as text[]), cast(:owner as text[]), cast(:severity as text[]), cast(:episode_id as text[]),
-        cast(:sequence as bigint[]), cast(:payload as jsonb[]), cast(:detected_at as timestamptz[])
-    ) as given (
-        event_id, topic, kind, rule, account_id, owner, severity, episode_id, sequence, payload, detected_at
+    from jsonb_to_recordset(cast(:rows as jsonb)) as given (
+        event_id text, topic text, kind text, rule text, account_id text, owner text, severity text, episode_id text,
+        sequence bigint, payload jsonb, detected_at timestamptz
     )
     order by event_id
     on conflict do nothing
@@ -94,19 +91,14 @@ _STORE_NOTIFICATIONS = text(
     with
         given as (
             select *
-            from unnest(
-                cast(:notification_id as text[]), cast(:event_id as text[]), cast(:channel as text[]),
-                cast(:recipient as text[]), cast(:due_at as timestamptz[]), cast(:suppressed_reason as text[]),
-                cast(:fingerprint as text[]), cast(:digest_id as text[]), cast(:ordering_key as text[]),
-                cast(:detail as text[])
-            ) as given (
-                notification_id, event_id, channel, recipient, due_at, suppressed_reason, fingerprint, digest_id,
-                ordering_key, detail
+            from jsonb_to_recordset(cast(:rows as jsonb)) as given (
+                notification_id text, event_id text, channel text, recipient text, due_at timestamptz,
+                suppressed_reason text, fingerprint text, digest_id text, ordering_key text, detail text
             )
             inner join (
                 select event_id, rule, account_id, severity, episode_id, sequence, detected_at
                 from alerting.events
-                where event_id = any(cast(:event_id as text[]))
+                where event_id = any(cast(:event_ids as text[]))
             ) as events using (event_id)
         ),
 
@@ -187,15 +179,24 @@ def store_events(connection: Connection, events: Sequence[AlertEvent], now: date
         return set()
     by_id = {event.event_id: event for event in events}
     rows = [by_id[key] for key in sorted(by_id)]
-    values: dict[str, Any] = {
-        name: [getattr(row, name) for row in rows]
-        for name in (
-            *("event_id", "topic", "rule", "account_id", "owner", "severity", "episode_id", "sequence", "detected_at"),
-        )
+    text_rows = json.dumps([_event_row(row) for row in rows], separators=(",", ":"))
+    return set(connection.execute(_STORE_EVENTS, {"rows": text_rows, "now": now}).scalars())
+
+
+def _event_row(event: AlertEvent) -> dict[str, Any]:
+    return {
+        "event_id": event.event_id,
+        "topic": event.topic,
+        "kind": event.kind.value,
+        "rule": event.rule,
+        "account_id": event.account_id,
+        "owner": event.owner,
+        "severity": event.severity,
+        "episode_id": event.episode_id,
+        "sequence": event.sequence,
+        "payload": event.payload,
+        "detected_at": event.detected_at.isoformat(),
     }
-    values["kind"] = [row.kind.value for row in rows]
-    values["payload"] = [json.dumps(row.payload, separators=(",", ":")) for row in rows]
-    return set(connection.execute(_STORE_EVENTS, values | {"now": now}).scalars())
 
 
 def store_notifications(connection: Connection, planned: Sequence[PlannedNotification], now: datetime) -> set[str]:
@@ -203,17 +204,28 @@ def store_notifications(connection: Connection, planned: Sequence[PlannedNotific
     if not planned:
         return set()
     by_id = {item.notification_id: item for item in planned}
-    rows = list(by_id.values())
-    values: dict[str, Any] = {
-        name: [getattr(row, name) for row in rows]
-        for name in (
-            *("event_id", "channel", "recipient", "due_at", "suppressed_reason", "fingerprint", "digest_id"),
-            *("ordering_key", "detail"),
-        )
+    rows = [_notification_row(key, item) for key, item in by_id.items()]
+    values = {
+        "rows": json.dumps(rows, separators=(",", ":")),
+        "event_ids": sorted({item.event_id for item in by_id.values()}),
+        "now": now,
     }
-    values["notification_id"] = list(by_id)
-    values["channel"] = [str(row.channel) for row in rows]
-    return set(connection.execute(_STORE_NOTIFICATIONS, values | {"now": now}).scalars())
+    return set(connection.execute(_STORE_NOTIFICATIONS, values).scalars())
+
+
+def _notification_row(key: str, item: PlannedNotification) -> dict[str, Any]:
+    row = {
+        "notification_id": key,
+        "event_id": item.event_id,
+        "channel": str(item.channel),
+        "recipient": item.recipient,
+        "suppressed_reason": item.suppressed_reason,
+        "fingerprint": item.fingerprint,
+        "digest_id": item.digest_id,
+        "ordering_key": item.ordering_key,
+        "detail": item.detail,
+    }
+    return row if item.due_at is None else row | {"due_at": item.due_at.isoformat()}
 
 
 def store(

@@ -1,1 +1,1 @@
-"""What providers report after they took a message: verified on the raw body, joined to the notification."""
+"""What providers report after they took a message: proven by its signature, joined to the notification."""

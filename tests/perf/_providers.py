@@ -1,9 +1,11 @@
 """One process that answers as SendGrid, Twilio, PagerDuty and a receiver of webhooks, and can be made to fail.
 
     python tests/perf/_providers.py --port N [--fail 0.3] [--burst-every 10 --burst-s 1] [--stall 0.01 --stall-s 2]
+        [--accept-s 0.4 --late 0.3]
 
 It keeps what it accepted in memory: `GET /counts` gives, for each channel, requests, refusals, messages, distinct ones,
-and what came twice; `GET /accepted` the ids of all messages. It checks only what a benchmark could get wrong.
+and what came twice; `GET /accepted` the ids of all messages, and what a receiver would tell copies by. With
+`--accept-s` a share `--late` of the answers comes that late, after the message was taken.
 """
 
 from __future__ import annotations
@@ -34,6 +36,7 @@ class Faults:
     stall: float = 0.0
     stall_s: float = 2.0
     accept_s: float = 0.0
+    late: float = 1.0
     dice: random.Random = field(default_factory=lambda: random.Random(7))
     began: float = field(default_factory=time.monotonic)
 
@@ -55,9 +58,15 @@ class Providers:
         self._faults = faults
         self.requests: Counter[str] = Counter()
         self.refused: Counter[str] = Counter()
-        self.accepted: dict[str, Counter[str]] = {"email": Counter(), "sms": Counter(), "webhook": Counter()}
+        self.accepted: dict[str, Counter[str]] = {
+            channel: Counter() for channel in ("email", "sms", "webhook", "pagerduty")
+        }
         self.sms: list[dict[str, str]] = []
         self.pages: Counter[str] = Counter()
+        # What a receiver drops a second copy by: the key of a page, and for a hook its id, whose body stays the same.
+        self.page_keys: dict[str, set[str]] = {}
+        self.bodies: dict[str, int] = {}
+        self.changed: Counter[str] = Counter()
 
     async def _refused(self, channel: str) -> web.Response | None:
         self.requests[channel] += 1
@@ -68,7 +77,7 @@ class Providers:
 
     async def _answer(self, response: web.Response) -> web.Response:
         """Answer late where that is wanted: the message is taken already."""
-        if self._faults.accept_s:
+        if self._faults.accept_s and self._faults.dice.random() < self._faults.late:
             await asyncio.sleep(self._faults.accept_s)
         return response
 
@@ -106,17 +115,28 @@ class Providers:
     async def page(self, request: web.Request) -> web.Response:
         """PagerDuty's `POST /v2/enqueue`."""
         body = json.loads(await request.read())
+        refusal = await self._refused("pagerduty")
+        if refusal is not None:
+            return refusal
         self.pages[f"{body['event_action']}:{body['dedup_key']}"] += 1
-        return web.json_response({"status": "success", "dedup_key": body["dedup_key"]}, status=202)
+        if body["event_action"] == "trigger":
+            key = body["payload"]["custom_details"]["notification_id"]
+            self.accepted["pagerduty"][key] += 1
+            self.page_keys.setdefault(key, set()).add(body["dedup_key"])
+        taken = web.json_response({"status": "success", "dedup_key": body["dedup_key"]}, status=202)
+        return await self._answer(taken)
 
     async def hook(self, request: web.Request) -> web.Response:
         """A receiver of Standard Webhooks."""
-        await request.read()
+        body = await request.read()
         refusal = await self._refused("webhook")
         if refusal is not None:
             return refusal
-        if request.headers["webhook-id"] != UNCOUNTED:
-            self.accepted["webhook"][request.headers["webhook-id"]] += 1
+        key = request.headers["webhook-id"]
+        if key != UNCOUNTED:
+            self.accepted["webhook"][key] += 1
+            if self.bodies.setdefault(key, hash(body)) != hash(body):
+                self.changed[key] += 1
         return await self._answer(web.Response(status=204))
 
     async def counts(self, _request: web.Request) -> web.Response:
@@ -134,8 +154,10 @@ class Providers:
         return web.json_response(found | {"pages": dict(self.pages)})
 
     async def everything(self, _request: web.Request) -> web.Response:
-        """How often each notification was accepted, by channel."""
-        return web.json_response({channel: dict(seen) for channel, seen in self.accepted.items()})
+        """How often each notification was accepted, by channel, and copies that a receiver would not know."""
+        several = {key: sorted(keys) for key, keys in self.page_keys.items() if len(keys) > 1}
+        found = {channel: dict(seen) for channel, seen in self.accepted.items()}
+        return web.json_response({"accepted": found, "changed_bodies": dict(self.changed), "page_keys": several})
 
 
 def main() -> None:
@@ -145,9 +167,16 @@ def main() -> None:
     for name in ("fail", "burst-every", "burst-s", "stall", "accept-s"):
         parser.add_argument(f"--{name}", type=float, default=0.0)
     parser.add_argument("--stall-s", type=float, default=2.0)
+    parser.add_argument("--late", type=float, default=1.0)
     options = parser.parse_args()
     faults = Faults(
-        options.fail, options.burst_every, options.burst_s, options.stall, options.stall_s, options.accept_s
+        options.fail,
+        options.burst_every,
+        options.burst_s,
+        options.stall,
+        options.stall_s,
+        options.accept_s,
+        options.late,
     )
     served = Providers(faults)
     app = web.Application(client_max_size=64 * 1024**2)

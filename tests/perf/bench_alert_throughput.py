@@ -179,7 +179,7 @@ def _family(pids: list[int], *, with_children: bool) -> list[psutil.Process]:
 def listener(port: int) -> list[int]:
     """The process that listens there."""
     return sorted(
-        {c.pid for c in psutil.net_connections("tcp4") if c.status == "LISTEN" and c.laddr.port == port and c.pid}
+        {c.pid for c in psutil.net_connections("inet") if c.status == "LISTEN" and c.laddr.port == port and c.pid}
     )
 
 

@@ -1,1 +1,1 @@
-"""A local inbox that speaks the contracts of webhook receivers, SendGrid and Twilio, and shows what arrived."""
+"""A local inbox that stands for webhook receivers, SendGrid, Twilio and PagerDuty, and shows what arrived."""
