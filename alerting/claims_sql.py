@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import text
 
 # One statement, so that it is one round trip: the ceiling is held while rows are taken under it.
-# A retried call is not sent any more once a liquidation of its episode was announced to the same recipient.
+# A retried call is not sent to people any more once a liquidation of its episode was announced to the same recipient.
 CLAIM = text(
     """
     with
@@ -34,7 +34,11 @@ CLAIM = text(
             order by pending.due_at
             limit (
                 select coalesce(
-                    min(least(:max_rows, floor(extract(epoch from :now - free_at) * cast(:per_second as float8)))),
+                    min(
+                        greatest(
+                            0, least(:max_rows, floor(extract(epoch from :now - free_at) * cast(:per_second as float8)))
+                        )
+                    ),
                     :max_rows
                 )
                 from ceiling
@@ -61,6 +65,7 @@ CLAIM = text(
             select
                 claimed.attempt, claimed.may_have_arrived, notifications.*,
                 claimed.attempt > 1
+                and notifications.channel in ('email', 'sms')
                 and notifications.severity in ('early_warning', 'margin_call')
                 and exists (
                     select 1

@@ -16,7 +16,8 @@ from sqlalchemy import Connection, Engine, text
 from alerting.ledger import AlertEvent, PlannedNotification, store, store_notifications
 from alerting.notices import INTERNAL_TOPIC, Kind
 from alerting.planning_store import read_preferences
-from alerting.policy import OPERATOR, OPERATORS, Rules, fallbacks, page
+from alerting.policy import OPERATOR, OPERATORS, fallbacks, page
+from alerting.policy_model import Rules
 from infra.runtime.clock import Clock
 from infra.runtime.ids import stable_id
 

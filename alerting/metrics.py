@@ -22,7 +22,7 @@ class WorkerMetrics:
         self.registry = own = CollectorRegistry()
         self._planned = Counter(
             "ballast_alerting_notifications_planned",
-            "Notifications by what planning decided: planned, digested, or suppressed:<code>",
+            "Notifications by what planning decided: planned, digested, suppressed or inhibited",
             ["channel", "outcome"],
             registry=own,
         )
@@ -65,7 +65,7 @@ class WorkerMetrics:
         self._states = set(BREAKER_STATES)
 
     def planned(self, channel: str, outcome: str, count: int = 1) -> None:
-        """Notifications were recorded; `outcome` is planned, digested or `suppressed:<code>`."""
+        """Notifications were recorded; `outcome` is planned, digested, suppressed or inhibited."""
         self._planned.labels(channel, outcome).inc(count)
 
     def attempted(self, channel: str, result: str, seconds: float, count: int = 1) -> None:

@@ -13,6 +13,7 @@ from sqlalchemy.exc import DataError, SQLAlchemyError
 from alerting import planning_store as kept
 from alerting.compliance_events import TOPIC as COMPLIANCE_TOPIC
 from alerting.compliance_events import parse_compliance_event
+from alerting.digests import digest_notifications, open_digests
 from alerting.errors import EventInvalidError
 from alerting.events import TOPIC as MARGIN_TOPIC
 from alerting.events import MarginEvent, parse_margin_event
@@ -25,7 +26,8 @@ from alerting.ledger import (
 )
 from alerting.metrics import WorkerMetrics
 from alerting.notices import Kind
-from alerting.policy import Digest, Known, Plan, Preferences, Rules, Told, plan_event
+from alerting.policy import plan_event
+from alerting.policy_model import Digest, Known, Plan, Preferences, Rules, Told
 from infra.runtime.clock import Clock
 from infra.runtime.logs import get_logger
 from infra.runtime.pubsub import Ack, DeadLetter, Outcome, Received, Retry
@@ -220,10 +222,10 @@ def _into_digests(
     """The members, ended in favour of their digest, and the digests that are new."""
     if not digested:
         return []
-    chosen, wanted = kept.open_digests(connection, (digest for _, digest in digested))
+    chosen, wanted = open_digests(connection, (digest for _, digest in digested))
     made = store_events(connection, [digest.event(now) for digest in wanted], now)
     # Somebody who was faster may have made it for another contact of the same address.
-    others = kept.digest_notifications(connection, [d.event_id for d in wanted if d.event_id not in made])
+    others = digest_notifications(connection, [d.event_id for d in wanted if d.event_id not in made])
     planned = []
     for digest in wanted:
         if digest.event_id in made:

@@ -10,21 +10,9 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from alerting.ledger import AlertEvent, notification_id
-from alerting.policy import (
-    INHIBITED_BY_LIQUIDATION,
-    PEOPLE_CHANNELS,
-    Bucket,
-    Digest,
-    Preferences,
-    Recipient,
-    Rules,
-    Silence,
-    Told,
-)
-
-# Windows after the wanted one in which a digest is looked for that nobody has begun to send.
-DIGEST_WINDOWS = 20
+from alerting.ledger import AlertEvent
+from alerting.policy import INHIBITED_BY_LIQUIDATION, PEOPLE_CHANNELS
+from alerting.policy_model import Bucket, Preferences, Recipient, Rules, Silence, Told
 
 _LOCK = text(
     "select pg_advisory_xact_lock(hashtextextended(owner, 0))"
@@ -95,27 +83,6 @@ _KEEP_BUCKETS = text(
     ) as given (channel, fingerprint, tokens, at)
     order by channel, fingerprint
     on conflict (channel, fingerprint) do update set tokens = excluded.tokens, at = excluded.at
-    """
-)
-# A digest that somebody has begun to send takes nothing more.
-_OPEN_DIGESTS = text(
-    """
-    select notifications.event_id
-    from alerting.pending
-    inner join alerting.notifications using (notification_id)
-    where
-        notifications.event_id = any(cast(:event_ids as text[]))
-        and pending.attempts = 0
-        and pending.claimed_until is null
-    order by notifications.event_id
-    for update of pending
-    """
-)
-_KNOWN_DIGESTS = text(
-    """
-    select event_id, notification_id
-    from alerting.notifications
-    where event_id = any(cast(:event_ids as text[]))
     """
 )
 _INHIBITED = text(
@@ -258,47 +225,6 @@ def keep_buckets(connection: Connection, buckets: Mapping[tuple[str, str], Bucke
             "ats": [bucket.at for _, bucket in used],
         }
         connection.execute(_KEEP_BUCKETS, values)
-
-
-def open_digests(
-    connection: Connection, wanted: Iterable[Digest]
-) -> tuple[dict[str, tuple[Digest, str]], list[Digest]]:
-    """For each wanted digest one that still takes members, with its notification's id, and those that are to be made.
-
-    The first is the wanted one, or the next window's where its sending has begun. Its row stays locked until the
-    transaction ends, so that nobody begins meanwhile.
-    """
-    chosen: dict[str, tuple[Digest, str]] = {}
-    new: dict[str, Digest] = {}
-    asked = {digest.event_id: digest for digest in wanted}
-    trying = dict(asked)
-    for _ in range(DIGEST_WINDOWS):
-        if not trying:
-            break
-        values = {"event_ids": sorted({digest.event_id for digest in trying.values()})}
-        known = digest_notifications(connection, values["event_ids"])
-        is_open: set[str] = set(connection.execute(_OPEN_DIGESTS, values).scalars())
-        later: dict[str, Digest] = {}
-        for key, digest in trying.items():
-            if digest.event_id not in known:
-                made = new.setdefault(digest.event_id, digest)
-                own = notification_id(made.event_id, made.channel, made.recipient.contact_id)
-                chosen[key] = (made, own)
-            elif digest.event_id in is_open:
-                chosen[key] = (digest, known[digest.event_id])
-            else:
-                later[key] = digest.following()
-        trying = later
-    for key, digest in trying.items():
-        made = new.setdefault(digest.event_id, digest)
-        chosen[key] = (made, notification_id(made.event_id, made.channel, made.recipient.contact_id))
-    return chosen, list(new.values())
-
-
-def digest_notifications(connection: Connection, event_ids: Sequence[str]) -> dict[str, str]:
-    """The notification of each digest that is recorded, by the digest's event id."""
-    values = {"event_ids": list(event_ids)}
-    return {row.event_id: row.notification_id for row in connection.execute(_KNOWN_DIGESTS, values)}
 
 
 def inhibited_by(connection: Connection, liquidations: Sequence[AlertEvent]) -> dict[str, str]:

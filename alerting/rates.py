@@ -7,7 +7,7 @@ count.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import ROUND_DOWN, Decimal
@@ -17,7 +17,9 @@ from sqlalchemy import Connection, Engine, text
 
 from alerting.ledger import AlertEvent, PlannedNotification, store
 from alerting.notices import INTERNAL_TOPIC, ChannelName, Kind
+from alerting.planning_store import read_preferences
 from alerting.policy import OPERATOR, OPERATORS
+from alerting.policy_model import Preferences
 from infra.runtime.clock import Clock
 from infra.runtime.ids import stable_id
 
@@ -235,10 +237,11 @@ def last_events(connection: Connection) -> Mapping[str, LastRateEvent]:
 class RateWatch:
     """Looks at the rates and plans what they call for; several may run, one at a time decides."""
 
-    def __init__(self, engine: Engine, clock: Clock, *, has_pagerduty: bool, has_webhook: bool) -> None:
+    def __init__(self, engine: Engine, clock: Clock, *, channels: Collection[str], has_webhook: bool) -> None:
+        """`channels` are those that are configured; `has_webhook` whether the operator has a webhook."""
         self._engine = engine
         self._clock = clock
-        self._has_pagerduty = has_pagerduty
+        self._channels = frozenset(channels)
         self._has_webhook = has_webhook
 
     def look(self) -> tuple[Sequence[DeliveryRate], Sequence[AlertEvent]]:
@@ -253,24 +256,33 @@ class RateWatch:
             last = last_events(connection)
             decided: list[AlertEvent] = []
             notifications: list[PlannedNotification] = []
+            team = read_preferences(connection, [OWNER], now)[OWNER]
             for channel in TARGETS_PCT:
                 own = [rate for rate in rates if rate.channel == channel]
                 event = decide(channel, own, last.get(channel), now)
                 if event is not None:
                     decided.append(event)
-                    notifications += self._planned(event, channel)
+                    notifications += [*self._planned(event, channel), *self._to_team(event, team)]
             store(connection, decided, notifications, now)
         return rates, decided
 
     def _planned(self, event: AlertEvent, channel: str) -> list[PlannedNotification]:
-        """Who is told: PagerDuty, in order for each channel, and the team's own webhook where there is one."""
+        """What always happens: a page, in order for each channel, and the operator's webhook where there is one."""
         page = PlannedNotification(
             event.event_id,
             ChannelName.PAGERDUTY,
             OPERATORS,
-            suppressed_reason=None if self._has_pagerduty else NO_PAGERDUTY,
+            suppressed_reason=None if ChannelName.PAGERDUTY in self._channels else NO_PAGERDUTY,
             ordering_key=f"delivery-rate:{channel}",
         )
         return (
             [page, PlannedNotification(event.event_id, ChannelName.WEBHOOK, OPERATOR)] if self._has_webhook else [page]
         )
+
+    def _to_team(self, event: AlertEvent, team: Preferences) -> list[PlannedNotification]:
+        """The team's own contacts, on the channels that there are."""
+        return [
+            PlannedNotification(event.event_id, each.channel, each.contact_id, fingerprint=each.fingerprint)
+            for each in team.chosen()
+            if each.role == "primary" and each.wants(event.severity) and each.channel in self._channels
+        ]

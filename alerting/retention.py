@@ -159,6 +159,22 @@ _RULES = (
             """
         ),
     ),
+    # A bucket that was not used for so long is full again, as one that is not there: addresses come and go.
+    _Rule(
+        "recipient_buckets",
+        text(
+            """
+            delete from alerting.recipient_buckets
+            where (channel, fingerprint) in (
+                select channel, fingerprint
+                from alerting.recipient_buckets
+                where at < :before
+                limit :max_rows
+                for update skip locked
+            )
+            """
+        ),
+    ),
 )
 
 

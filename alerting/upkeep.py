@@ -21,6 +21,7 @@ from types import FrameType
 from sqlalchemy import Engine
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
+from alerting.channels.build import build_channels
 from alerting.metrics import UpkeepMetrics
 from alerting.migrations import upgrade
 from alerting.mirror import STREAMS, Mirror
@@ -96,7 +97,7 @@ def build_jobs(settings: Settings, engine: Engine, metrics: UpkeepMetrics, stop:
     watch = RateWatch(
         engine,
         clock,
-        has_pagerduty=settings.pagerduty_routing_key is not None,
+        channels={channel.name for channel in build_channels(settings, clock)},
         has_webhook=bool(settings.webhook_url),
     )
     retention = Retention(engine, clock, timedelta(days=settings.alert_retention_days))

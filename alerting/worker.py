@@ -29,7 +29,7 @@ from alerting.ledger import AlertEvent
 from alerting.metrics import WorkerMetrics
 from alerting.migrations import upgrade
 from alerting.planning import Planner, parse_compliance_alert, parse_margin_alert
-from alerting.policy import Rules
+from alerting.policy_model import Rules
 from alerting.rendering.renderer import Renderer
 from alerting.sender import Sender, SenderHooks, SenderOptions
 from infra.runtime.clock import Clock, SystemClock

@@ -3,7 +3,8 @@
 What a notice's payload holds, by kind:
 
 - `margin`: the wire form of `MarginEvent`. `compliance`: the wire form of `ComplianceEvent`.
-- `escalation` (PagerDuty only): `event`, the wire form of the `MarginEvent` that nobody accepted, and `reason`.
+- `escalation` (PagerDuty only): `event`, the wire form of the event that nobody accepted, its `event_kind` (`margin` or
+  `compliance`), and `reason`.
 - `delivery_rate`: `channel`, `window_minutes`, `rate_pct` and `target_pct` in percent (exact; the rate may be null),
   `ended` and `failed` notifications.
 - `digest`: `window_start` and `window_end`; the events are the notice's `members`.

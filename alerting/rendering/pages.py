@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from alerting.channels.base import PageContent
@@ -36,10 +37,15 @@ def margin_page(english: Language, notice: Notice, facts: MarginFacts, links: Li
 
 def escalation_page(english: Language, notice: Notice, facts: MarginFacts, links: Links) -> PageContent:
     """A margin event that nobody accepted: joins the alert of its episode."""
-    reason = fields.text(notice.payload, "reason")
+    page = _margin(english, notice, facts, links, _TRIGGER, _margin_summary(english, facts, links))
+    return unaccepted(page, fields.text(notice.payload, "reason"))
+
+
+def unaccepted(page: PageContent, reason: str) -> PageContent:
+    """The page of an event that nobody accepted, which says so first."""
     said = shortened(reason, _MAX_REASON).rstrip(".")
-    summary = f"Nobody has accepted the alert ({said}). {_margin_summary(english, facts, links)}"
-    return _margin(english, notice, facts, links, _TRIGGER, summary, escalation_reason=reason)
+    summary = f"Nobody has accepted the alert ({said}). {page.summary}"[:MAX_SUMMARY]
+    return replace(page, summary=summary, details={**page.details, "escalation_reason": reason})
 
 
 def delivery_rate_page(english: Language, notice: Notice) -> PageContent:
@@ -93,7 +99,6 @@ def _margin(
     links: Links,
     action: str,
     summary: str,
-    **more: str,
 ) -> PageContent:
     formats = english.formats
     details: dict[str, Any] = {
@@ -104,7 +109,6 @@ def _margin(
         "threshold": None if facts.threshold_pct is None else formats.plain_percent(facts.threshold_pct),
         "is_simulated": facts.is_simulated,
         "app": links.account(facts.account_id),
-        **more,
     }
     if facts.severity is Severity.UNPRICED:
         details |= {"unpriced_assets": list(facts.unpriced_assets), "unpriced_reason": facts.unpriced_reason}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from decimal import Decimal
 
 import jinja2
@@ -16,7 +17,7 @@ from alerting.rendering.fields import part, text
 from alerting.rendering.language import DEFAULT_LANGUAGE, LANGUAGES, Language, environment, load_language
 from alerting.rendering.mail import MailComposer
 from alerting.rendering.margin import MarginFacts, margin_facts
-from alerting.rendering.pages import compliance_page, delivery_rate_page, escalation_page, margin_page
+from alerting.rendering.pages import compliance_page, delivery_rate_page, escalation_page, margin_page, unaccepted
 from alerting.rendering.sms import compose
 from alerting.rendering.variables import Links, Variables
 from alerting.rendering.webhooks import margin_webhook, other_webhook
@@ -109,6 +110,9 @@ class Renderer:
         english = self._languages[DEFAULT_LANGUAGE]
         if notice.kind == Kind.MARGIN:
             return margin_page(english, notice, self._facts(notice), self._links)
+        if notice.kind == Kind.ESCALATION and notice.payload.get("event_kind") == Kind.COMPLIANCE:
+            own = replace(notice, kind=Kind.COMPLIANCE, payload=part(notice.payload, "event"))
+            return unaccepted(compliance_page(own), text(notice.payload, "reason"))
         if notice.kind == Kind.ESCALATION:
             facts = margin_facts(part(notice.payload, "event"), self._cure_target_pct)
             return escalation_page(english, notice, facts, self._links)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from sqlalchemy import URL, Engine, create_engine, make_url, text
@@ -10,6 +11,7 @@ from sqlalchemy.exc import ArgumentError
 
 from infra.runtime.clock import as_utc
 from infra.runtime.errors import SettingsError
+from infra.runtime.logs import get_logger
 from infra.runtime.settings import Settings
 
 CONNECT_TIMEOUT_S = 5
@@ -17,6 +19,9 @@ STATEMENT_TIMEOUT_S = 15
 LOCK_TIMEOUT_S = 10
 POOL_TIMEOUT_S = 10
 CLOCK_SYNC_S = 5.0
+# Less is the difference of two clocks that run at their own pace.
+CLOCK_SET_BACK = timedelta(seconds=1)
+_log = get_logger(__name__)
 
 
 def postgres_engine(
@@ -66,18 +71,28 @@ class PostgresClock:
     """The database server's clock: one time for all processes that share its leases.
 
     It is read every `CLOCK_SYNC_S` and carried on by this process's monotonic clock, so that `now` seldom costs a
-    round trip. It is exact to the duration of one round trip. Safe to use from several threads.
+    round trip. It is exact to the duration of one round trip. Where the server's clock is set back, this one goes on
+    from where it was: what was due stays due. Safe to use from several threads.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._engine = engine
+        self._monotonic = monotonic
         self._synced: tuple[datetime, float] | None = None
 
     def now(self) -> datetime:
         """The current time, aware, in UTC."""
         synced = self._synced
-        if synced is None or time.monotonic() - synced[1] > CLOCK_SYNC_S:
-            with self._engine.connect() as connection:
-                at: datetime = connection.execute(text("select clock_timestamp()")).scalar_one()
-            synced = self._synced = (as_utc(at), time.monotonic())
-        return synced[0] + timedelta(seconds=time.monotonic() - synced[1])
+        if synced is None or self._monotonic() - synced[1] > CLOCK_SYNC_S:
+            read = self._read()
+            at = self._monotonic()
+            known = read if synced is None else synced[0] + timedelta(seconds=at - synced[1])
+            if known - read > CLOCK_SET_BACK:
+                _log.warning("database_clock_set_back", seconds=round((known - read).total_seconds(), 1))
+            synced = self._synced = (max(read, known), at)
+        return synced[0] + timedelta(seconds=self._monotonic() - synced[1])
+
+    def _read(self) -> datetime:
+        with self._engine.connect() as connection:
+            at: datetime = connection.execute(text("select clock_timestamp()")).scalar_one()
+        return as_utc(at)

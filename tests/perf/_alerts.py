@@ -193,10 +193,14 @@ class MortalWorker:
             raise SystemExit(f"{self._name} ended with {self._process.returncode}:\n{log[-3000:]}")
         return "worker_ready" in log
 
-    def logged(self, needles: Sequence[str]) -> list[str]:
-        """Lines of all lives that contain one of these."""
-        lines = (line for log in self.logs for line in log.read_text(errors="replace").splitlines())
-        return [line for line in lines if any(needle in line for needle in needles)]
+    def logged(self, needles: Sequence[str], following: int = 0) -> list[str]:
+        """Lines of all lives that contain one of these, each with some that follow it."""
+        found = []
+        for log in self.logs:
+            lines = log.read_text(errors="replace").splitlines()
+            at = [n for n, line in enumerate(lines) if any(needle in line for needle in needles)]
+            found += ["\n".join(lines[n : n + 1 + following]) for n in at]
+        return found
 
 
 def listener(port: int) -> list[int]:

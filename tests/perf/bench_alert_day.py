@@ -31,6 +31,7 @@ from alerting.callbacks.outcomes import Provider
 from alerting.callbacks.store import Callback, apply
 from alerting.events import Severity
 from alerting.mirror import Mirror
+from alerting.mirror_tables import NOTIFICATION_EVENTS
 from alerting.retention import Retention
 from infra.embedded.ports import free_ports
 from infra.runtime.bigquery import Appended
@@ -39,14 +40,22 @@ from infra.runtime.postgres import PostgresClock, postgres_engine
 from infra.runtime.pubsub import Publisher
 from infra.runtime.settings import Settings
 
-TABLES = (
-    *("notifications", "notification_states", "events", "pending", "callbacks", "escalations", "recipient_buckets"),
-    *("acknowledgements", "channel_ceilings"),
-)
+# By the heading of their column.
+TABLES = {
+    "notif.": "notifications",
+    "states": "notification_states",
+    "events": "events",
+    "pend.": "pending",
+    "callb.": "callbacks",
+    "escal.": "escalations",
+    "bucket": "recipient_buckets",
+    "ceil.": "channel_ceilings",
+}
 HOUR = timedelta(hours=1)
-LIQUIDATION_EVERY, NOISY_EVERY, NOISY_ACCOUNTS = 50, 100, 20
+LIQUIDATION_EVERY, NOISY_EVERY, NOISY_ACCOUNTS = 50, 100, 5
 BUCKET_REFILL_S = 5
 CALLBACKS_AT_ONCE = 500
+TICK_S = 1.0
 GROWS_FROM = 1.1
 # Smaller tables are a few pages, which come and go.
 SMALL_BYTES = 2**20
@@ -129,10 +138,10 @@ class Day:
         deleted = self._retain()
         retained_s = time.monotonic() - began - sent_s - mirrored_s
         sample = self._sample()
-        shown = "  ".join(f"{sample.sizes[table] / 2**20:6.1f}" for table in TABLES)
+        shown = "  ".join(f"{sample.sizes[table] / 2**20:6.1f}" for table in TABLES.values())
         print(
             f"{len(self._starts):4} {per_slice / sent_s:6.0f}/s {mirrored_s:5.1f} s {retained_s:5.1f} s "
-            f"{sample.worker_mib:7.1f} {sample.upkeep_mib:7.1f}  {shown}  {sum(sample.dead.values()):8,}"
+            f"{sample.worker_mib:7.1f} {sample.upkeep_mib:7.1f}  {shown}  {sum(sample.dead.values()):9,}"
             f" {sum(deleted.values()):8,}",
             flush=True,
         )
@@ -152,7 +161,8 @@ class Day:
         while time.monotonic() < ends:
             with self._engine.connect() as connection:
                 planned: int = connection.execute(PLANNED, {"since": since}).scalar_one()
-                if planned >= wanted and not connection.execute(DUE).scalar_one():
+                due: int = connection.execute(DUE).scalar_one()
+                if planned >= wanted and not due:
                     return
             time.sleep(0.1)
         raise SystemExit("gave up: the slice does not end")
@@ -182,8 +192,8 @@ class Day:
         return Sample(
             self._worker.memory_info().rss / 2**20,
             psutil.Process().memory_info().rss / 2**20,
-            {table: rows[table].bytes for table in TABLES},
-            {table: rows[table].n_dead_tup for table in TABLES},
+            {table: rows[table].bytes for table in TABLES.values()},
+            {table: rows[table].n_dead_tup for table in TABLES.values()},
         )
 
 
@@ -202,7 +212,7 @@ def judge(samples: Sequence[Sample]) -> None:
         "worker memory": _means([each.worker_mib * 2**20 for each in part] for part in (middle, last)),
         "mirror and retention memory": _means([each.upkeep_mib * 2**20 for each in part] for part in (middle, last)),
     }
-    for table in TABLES:
+    for table in TABLES.values():
         rows[table] = _means([each.sizes[table] for each in part] for part in (middle, last))
     rows["all tables"] = _means([sum(each.sizes.values()) for each in part] for part in (middle, last))
     growing = []
@@ -243,19 +253,21 @@ def main() -> None:
         hasten_autovacuum(engine)
         day = held.enter_context(closing(Day(settings, engine, worker.pid, options)))
         began = time.monotonic()
-        print(
-            "hour events mirror retention worker  upkeep  " + "  ".join(f"{table[:6]:>6}" for table in TABLES), end=""
-        )
-        print("  dead rows  deleted   (memory and tables in MiB)")
+        headings = "  ".join(f"{heading:>6}" for heading in TABLES)
+        print(f"hour events  mirror  retain  worker  upkeep  {headings}  dead rows  deleted   (memory, tables: MiB)")
         samples = [day.slice() for _ in range(options.slices)]
         print(f"{options.events:,} events in {time.monotonic() - began:.0f} s, {options.keep} of {options.slices} kept")
         judge(samples)
+        # The server's counters follow within a second.
+        time.sleep(2 * TICK_S)
         with engine.connect() as connection:
+            written = {row.relname: row.n_tup_ins for row in connection.execute(SIZES)}
             states = connection.execute(
                 text("select terminal_state, count(*) from alerting.notifications group by 1 order by 1")
             )
             print("kept: " + ", ".join(f"{row.terminal_state or 'pending'} {row.count:,}" for row in states))
-        print(f"mirrored: {dict(day.warehouse.rows)}")
+        mirrored = day.warehouse.rows[NOTIFICATION_EVENTS.table_id]
+        print(f"steps written {written['notification_states']:,}, mirrored {mirrored:,}")
     print_machine()
 
 

@@ -260,10 +260,10 @@ def main() -> int:
         if unplanned:
             wrong.append(f"{len(unplanned)} events were never planned")
         wrong += check(engine)
-        faults = [line for worker in workers for line in worker.logged(FAULTS)]
+        faults = [line for worker in workers for line in worker.logged(FAULTS, following=30)]
         print(f"{len(faults):6,} faults in the workers' logs ({', '.join(FAULTS)})")
         for line in faults[:3]:
-            print(f"       {line[:2000]}")
+            print(line[:4000])
         tell_copies(rows, seen, done.kills)
         if seen["changed_bodies"] or seen["page_keys"]:
             wrong.append("copies that their receiver cannot know: another body under the same id, or another key")

@@ -13,106 +13,24 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import threading
 import time
-from contextlib import ExitStack, suppress
-from datetime import datetime
-from decimal import Decimal
-from typing import Any
+from contextlib import ExitStack
 
 import aiohttp
-import httpx
-import psutil
+from _alerts import ACCOUNTS, CHANNELS, Usage, counts, listener, make_event, pending, prepare, use_providers
 from _bench import ground, print_machine, process, wait_until
 from sqlalchemy import Engine, text
 
-from alerting import compliance_events, events
-from alerting.events import MarginEvent, Severity
-from alerting.migrations import upgrade
-from alerting.preferences.service import RegisteredContact, register_contacts
+from alerting import events
 from infra.embedded.ports import free_ports
 from infra.runtime.clock import SystemClock
 from infra.runtime.postgres import postgres_engine
-from infra.runtime.pubsub import Publisher, TopicSpec, ensure_topics
-from infra.runtime.sealing import Sealer
+from infra.runtime.pubsub import Publisher
 from infra.runtime.settings import Settings
 
-CHANNELS = ("email", "sms", "webhook")
-ACCOUNTS = 20_000
 TICK_S = 0.1
 REFERENCE_REQUESTS = 3_000
 DRAIN_S = 120.0
-
-
-def use_providers(settings: Settings, port: int, **more: object) -> Settings:
-    """Settings whose providers are the local process, written down for the workers."""
-    root = f"http://127.0.0.1:{port}"
-    values: dict[str, object] = {
-        "sendgrid_url": root,
-        "sendgrid_api_key": "bench",
-        "twilio_url": root,
-        "twilio_account_sid": "AC" + "0" * 32,
-        "twilio_auth_token": "bench",
-        "twilio_from": "+15005550006",
-        "pagerduty_url": root,
-        "pagerduty_routing_key": "0" * 32,
-        "webhook_url": f"{root}/hook",
-        "sms_per_second": 10_000,
-        "email_per_second": 20_000,
-        "alert_worker_port": 0,
-        **more,
-    }
-    file = settings.env_file
-    names = {f"BALLAST_{name.upper()}" for name in values}
-    kept = [line for line in file.read_text().splitlines() if line.partition("=")[0] not in names]
-    file.write_text("\n".join([*kept, *(f"BALLAST_{name.upper()}={value}" for name, value in values.items())]) + "\n")
-    return Settings.model_validate({**settings.model_dump(), **values})
-
-
-def prepare(settings: Settings, accounts: int) -> None:
-    """Topics, schema, and a registered mail address and number for each account."""
-    topics = (
-        TopicSpec(events.TOPIC, (events.SUBSCRIPTION,)),
-        TopicSpec(compliance_events.TOPIC, (compliance_events.SUBSCRIPTION,)),
-    )
-    ensure_topics(settings, topics)
-    engine = postgres_engine(settings)
-    upgrade(engine)
-    people = [
-        RegisteredContact(
-            f"acct-{number:05}",
-            f"acct-{number:05}@accounts.ballast.example",
-            f"+1202{2_000_000 + number:07}",
-            ("en", "de", "es")[number % 3],
-            "UTC",
-        )
-        for number in range(accounts)
-    ]
-    done = register_contacts(engine, Sealer(settings.sealing_key), SystemClock(), people)
-    if done.refused:
-        raise SystemExit(f"contacts were refused: {list(done.refused.items())[:2]}")
-    engine.dispose()
-
-
-def make_event(number: int, accounts: int, at: datetime) -> MarginEvent:
-    """A margin call of the account whose turn it is, in an episode of its own."""
-    return MarginEvent(
-        margin_event_id=f"mev_{number}",
-        account_id=f"acct-{number % accounts:05}",
-        severity=Severity.MARGIN_CALL,
-        episode_id=f"mep_{number}",
-        transition_number=1 + number // accounts,
-        health_pct=Decimal("28.412345678"),
-        collateral_usd=Decimal("64206.17"),
-        borrow_usd=Decimal("50000.00"),
-        threshold_pct=Decimal(30),
-        liquidation_prices=(
-            {"asset": "BTC", "threshold_pct": "30", "price_usd": "65000"},
-            {"asset": "BTC", "threshold_pct": "15", "price_usd": "57500"},
-        ),
-        price_ids=("px_1", "px_2"),
-        detected_at=at,
-    )
 
 
 def publish(settings: Settings, per_second: float, seconds: float, accounts: int) -> int:
@@ -122,65 +40,12 @@ def publish(settings: Settings, per_second: float, seconds: float, accounts: int
     while (elapsed := time.monotonic() - began) < seconds:
         wanted = int(elapsed * per_second)
         for number in range(count, wanted):
-            publisher.publish(events.TOPIC, make_event(number, accounts, clock.now()).to_wire())
+            event = make_event(number, number % accounts, clock.now(), transition=1 + number // accounts)
+            publisher.publish(events.TOPIC, event.to_wire())
         count = max(count, wanted)
         time.sleep(TICK_S)
     publisher.close()
     return count
-
-
-class Usage:
-    """CPU and memory of named processes while it runs."""
-
-    def __init__(self, named: dict[str, list[int]]) -> None:
-        self._named = named
-        self._began = {name: self._cpu_s(pids) for name, pids in named.items()}
-        self._at = time.monotonic()
-        self.peak_mib: dict[str, float] = dict.fromkeys(named, 0.0)
-        self.samples: dict[str, list[float]] = {name: [] for name in named}
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._sample, daemon=True)
-        self._thread.start()
-
-    def end(self) -> str:
-        """Cores used and peak memory of each."""
-        self._ended.set()
-        self._thread.join()
-        took = time.monotonic() - self._at
-        cores = {name: (self._cpu_s(pids) - self._began[name]) / took for name, pids in self._named.items()}
-        return "  ".join(f"{name} {cores[name]:.2f} cores, {self.peak_mib[name]:.0f} MiB" for name in self._named)
-
-    def _sample(self) -> None:
-        while not self._ended.wait(1.0):
-            for name, pids in self._named.items():
-                used = sum(each.memory_info().rss for each in _family(pids, with_children=name != "postgres")) / 2**20
-                self.samples[name].append(used)
-                self.peak_mib[name] = max(self.peak_mib[name], used)
-
-    @staticmethod
-    def _cpu_s(pids: list[int]) -> float:
-        total = 0.0
-        for each in _family(pids, with_children=True):
-            with suppress(psutil.NoSuchProcess):
-                times = each.cpu_times()
-                total += times.user + times.system
-        return total
-
-
-def _family(pids: list[int], *, with_children: bool) -> list[psutil.Process]:
-    found = []
-    for pid in pids:
-        with suppress(psutil.NoSuchProcess):
-            parent = psutil.Process(pid)
-            found += [parent, *(parent.children(recursive=True) if with_children else ())]
-    return found
-
-
-def listener(port: int) -> list[int]:
-    """The process that listens there."""
-    return sorted(
-        {c.pid for c in psutil.net_connections("inet") if c.status == "LISTEN" and c.laddr.port == port and c.pid}
-    )
 
 
 def bare_client(port: int) -> float:
@@ -241,17 +106,6 @@ def report(engine: Engine) -> float:
         )
         print("states   " + ", ".join(f"{row.state} {row.count:,}" for row in other))
     return rate
-
-
-def pending(engine: Engine) -> int:
-    """Notifications that have not ended."""
-    with engine.connect() as connection:
-        return int(connection.execute(text("select count(*) from alerting.pending")).scalar_one())
-
-
-def counts(port: int) -> dict[str, Any]:
-    """What the providers saw."""
-    return dict(httpx.get(f"http://127.0.0.1:{port}/counts", timeout=30, trust_env=False).json())
 
 
 def main() -> None:

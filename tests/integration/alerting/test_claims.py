@@ -216,14 +216,31 @@ def test_record__what_was_not_attempted_uses_up_no_attempt(
     assert (again.attempt, again.may_have_arrived) == (1, False)
 
 
+@pytest.mark.parametrize(("channel", "is_inhibited"), [("email", True), ("webhook", False)])
 def test_claim__a_retried_call_is_inhibited_by_a_liquidation_meanwhile(
-    record: Record, make_event: Make, claims: Claims, clock: FixedClock, states: States
+    record: Record,
+    make_event: Make,
+    claims: Claims,
+    clock: FixedClock,
+    states: States,
+    channel: str,
+    is_inhibited: bool,
 ) -> None:
-    record(make_event(1))
-    [call] = take(claims)
-    record(make_event(2, severity="liquidation"))
+    record(make_event(1), channel=channel)
+    [call] = claims.claim(channel, 10, LEASE)
+    record(make_event(2, severity="liquidation"), channel=channel)
     claims.record([Outcome(call, OutcomeKind.RETRY, "HTTP 500", again_at=clock.now())])
-    by_event = {claim.row["event_id"]: claim for claim in take(claims)}
-    assert by_event["mev_1"].row["is_inhibited"]
+    by_event = {claim.row["event_id"]: claim for claim in claims.claim(channel, 10, LEASE)}
+    assert by_event["mev_1"].row["is_inhibited"] is is_inhibited
     assert not by_event["mev_2"].row["is_inhibited"]
-    assert states("mev_1") == ["planned", "claimed", "sent", "failed", "claimed"]
+    sent_again = [] if is_inhibited else ["sent"]
+    assert states("mev_1") == ["planned", "claimed", "sent", "failed", "claimed", *sent_again]
+
+
+def test_ceiling__a_clock_behind_that_of_another_worker_waits(
+    record: Record, make_event: Make, engine: Engine, clock: FixedClock
+) -> None:
+    record(*(make_event(number) for number in range(1, 31)))
+    behind = FixedClock(clock.now() - timedelta(seconds=3))
+    assert len(take(Claims(engine, clock), 100, per_second=10.0)) == 10
+    assert take(Claims(engine, behind), 100, per_second=10.0) == []

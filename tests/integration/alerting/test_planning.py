@@ -22,7 +22,7 @@ from alerting.events import MarginEvent
 from alerting.ledger import AlertEvent
 from alerting.metrics import WorkerMetrics
 from alerting.planning import Planner, margin_alert, parse_compliance_alert, parse_margin_alert
-from alerting.policy import Rules
+from alerting.policy_model import Rules
 from alerting.tables import escalations, notifications
 from infra.runtime.clock import FixedClock
 from infra.runtime.pubsub import Ack, DeadLetter, Received, Retry

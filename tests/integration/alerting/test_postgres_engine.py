@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 from pydantic import SecretStr
-from sqlalchemy import text
+from sqlalchemy import Engine, text
 from sqlalchemy.exc import OperationalError, ProgrammingError
 
 from infra.runtime.errors import SettingsError
-from infra.runtime.postgres import postgres_engine
+from infra.runtime.postgres import PostgresClock, postgres_engine
 from infra.runtime.settings import Settings
 
 
@@ -62,3 +64,26 @@ def test_engine__errors_hide_the_password(postgres_settings: Settings) -> None:
     with pytest.raises(OperationalError) as raised:
         engine.connect()
     assert "hunter2" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("jump", "expected"),
+    [
+        (timedelta(0), timedelta(seconds=10)),
+        (timedelta(hours=1), timedelta(hours=1, seconds=10)),
+        (timedelta(hours=-1), timedelta(seconds=10)),
+    ],
+)
+def test_postgres_clock__goes_on_where_the_servers_clock_is_set_back(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, jump: timedelta, expected: timedelta
+) -> None:
+    elapsed, offset = [0.0], [timedelta(0)]
+    began = datetime(2026, 1, 31, 12, tzinfo=UTC)
+    clock = PostgresClock(engine, lambda: elapsed[0])
+    # PostgreSQL's clock is the machine's, which a test must not set.
+    monkeypatch.setattr(clock, "_read", lambda: began + timedelta(seconds=elapsed[0]) + offset[0])
+    assert clock.now() == began
+    elapsed[0], offset[0] = 10.0, jump
+    assert clock.now() == began + expected
+    elapsed[0] = 11.0
+    assert clock.now() == began + expected + timedelta(seconds=1)

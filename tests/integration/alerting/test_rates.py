@@ -21,7 +21,8 @@ NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
 
 
 def watch(engine: Engine, clock: FixedClock, *, has_pagerduty: bool = True, has_webhook: bool = True) -> RateWatch:
-    return RateWatch(engine, clock, has_pagerduty=has_pagerduty, has_webhook=has_webhook)
+    channels = {"email", "sms", "webhook"} | ({"pagerduty"} if has_pagerduty else set())
+    return RateWatch(engine, clock, channels=channels, has_webhook=has_webhook)
 
 
 def plan(
@@ -256,3 +257,28 @@ def test_watch__several_at_once_announce_once(engine: Engine, clock: FixedClock)
         thread.join(60)
     assert failures == []
     assert len(announced(engine)) == 2
+
+
+def test_look__tells_the_team_that_wants_it(engine: Engine, clock: FixedClock) -> None:
+    with engine.begin() as connection:
+        for name, channel in (("con_mail", "email"), ("con_fax", "webhook")):
+            connection.execute(
+                text(
+                    "insert into alerting.contacts (contact_id, owner, channel, origin, role, position, address_sealed,"
+                    " address_hint, fingerprint, severities, status, created_at, updated_at)"
+                    " values (:name, 'team:risk', :channel, 'preference', 'primary', 1, '', '', :name, :severities, 'verified', :now, :now)"
+                ),
+                {
+                    "name": name,
+                    "channel": channel,
+                    "severities": None if channel == "email" else ["liquidation"],
+                    "now": NOW,
+                },
+            )
+    plan(engine, range(MIN_ENDED), NOW - timedelta(minutes=5), "failed")
+    watch(engine, clock).look()
+    with engine.connect() as connection:
+        told = connection.execute(
+            text("select recipient from alerting.notifications where event_id like 'rate%' or rule = 'delivery_rate'")
+        ).scalars()
+        assert set(told) == {"operator", "operators", "con_mail"}

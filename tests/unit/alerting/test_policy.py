@@ -12,23 +12,8 @@ from hypothesis import strategies as st
 
 from alerting.ledger import AlertEvent
 from alerting.notices import Kind
-from alerting.policy import (
-    NOBODY,
-    OPERATOR,
-    OPERATORS,
-    Bucket,
-    Known,
-    Plan,
-    Preferences,
-    Recipient,
-    Rules,
-    Silence,
-    Told,
-    fallbacks,
-    plan_event,
-    quiet_until,
-    window_end,
-)
+from alerting.policy import NOBODY, OPERATOR, OPERATORS, fallbacks, plan_event, quiet_until, window_end
+from alerting.policy_model import Bucket, Known, Plan, Preferences, Recipient, Rules, Silence, Told
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 RULES = Rules(has_operator_webhook=True, has_pagerduty=True)

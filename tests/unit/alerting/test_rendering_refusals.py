@@ -278,6 +278,15 @@ def test_page__has_one_key_for_an_episode_and_resolves_it_on_recovery() -> None:
     assert escalated.summary.startswith("Nobody has accepted the alert (the email failed (HTTP 400)")
 
 
+def test_page__of_a_compliance_step_that_nobody_accepted_joins_its_case() -> None:
+    step = notice(PAGERDUTY, "compliance critical")
+    payload = {"event": dict(step.payload), "event_kind": "compliance", "reason": "there is no contact to tell"}
+    escalated = page(replace(step, kind=Kind.ESCALATION, payload=payload))
+    assert escalated.dedup_key == page(step).dedup_key
+    assert escalated.summary == f"Nobody has accepted the alert (there is no contact to tell). {page(step).summary}"
+    assert escalated.details["escalation_reason"] == "there is no contact to tell"
+
+
 def test_page__keeps_long_ids_apart_within_the_limits_of_the_provider() -> None:
     long = [page(notice(PAGERDUTY, account_id="a" * 200, episode_id="e" * 199 + end)) for end in "xy"]
     assert len({each.dedup_key for each in long}) == 2
