@@ -47,6 +47,10 @@ COMPUTING_MODELS = {
     "stress_account_results",
     "stress_results",
     "var_components",
+    "stg_alerting__notification_events",
+    "notification_deliveries",
+    "delivery_rates",
+    "alert_trail",
 }
 
 

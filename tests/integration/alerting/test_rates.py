@@ -266,7 +266,8 @@ def test_look__tells_the_team_that_wants_it(engine: Engine, clock: FixedClock) -
                 text(
                     "insert into alerting.contacts (contact_id, owner, channel, origin, role, position, address_sealed,"
                     " address_hint, fingerprint, severities, status, created_at, updated_at)"
-                    " values (:name, 'team:risk', :channel, 'preference', 'primary', 1, '', '', :name, :severities, 'verified', :now, :now)"
+                    " values (:name, 'team:risk', :channel, 'preference', 'primary', 1, '', '', :name, :severities,"
+                    " 'verified', :now, :now)"
                 ),
                 {
                     "name": name,
