@@ -1,1 +1,1 @@
-"""Who the desk deals with and what moves: KYC, screening, transaction monitoring, policies, and the work of officers."""
+"""Who the desk deals with and what moves: KYC, screening, monitoring, policies, and the work of officers."""

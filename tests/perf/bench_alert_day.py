@@ -55,6 +55,8 @@ HOUR = timedelta(hours=1)
 LIQUIDATION_EVERY, NOISY_EVERY, NOISY_ACCOUNTS = 50, 100, 5
 BUCKET_REFILL_S = 5
 CALLBACKS_AT_ONCE = 500
+# An escalation that finds the notifications gone would page; no real retention is that short.
+ESCALATED_WITHIN = timedelta(seconds=30)
 GROWS_FROM = 1.1
 # Smaller tables are a few pages, which come and go.
 SMALL_BYTES = 2**20
@@ -68,6 +70,16 @@ SENT = text(
 )
 PLANNED = text("select count(*) from alerting.events where received_at >= :since and kind = 'margin'")
 DUE = text("select count(*) from alerting.pending where due_at <= clock_timestamp()")
+LEFT = text(
+    """
+    select pending.channel, events.kind, count(*) as count
+    from alerting.pending
+    inner join alerting.notifications using (notification_id)
+    left join alerting.events on notifications.event_id = events.event_id
+    where pending.due_at <= clock_timestamp()
+    group by pending.channel, events.kind
+    """
+)
 SIZES = text(
     """
     select relname, pg_total_relation_size(relid) as bytes, n_dead_tup
@@ -156,15 +168,17 @@ class Day:
 
     def _wait(self, since: datetime, wanted: int) -> None:
         """Until all are planned and nothing is due."""
-        ends = time.monotonic() + PATIENCE_S
+        ends, planned = time.monotonic() + PATIENCE_S, 0
         while time.monotonic() < ends:
             with self._engine.connect() as connection:
-                planned: int = connection.execute(PLANNED, {"since": since}).scalar_one()
+                planned = connection.execute(PLANNED, {"since": since}).scalar_one()
                 due: int = connection.execute(DUE).scalar_one()
                 if planned >= wanted and not due:
                     return
             time.sleep(0.1)
-        raise SystemExit("gave up: the slice does not end")
+        with self._engine.connect() as connection:
+            left = [(row.channel, row.kind, row.count) for row in connection.execute(LEFT)]
+        raise SystemExit(f"gave up: {planned:,} of {wanted:,} events are planned, and due are {left}")
 
     def _report_delivered(self, since: datetime) -> None:
         with self._engine.connect() as connection:
@@ -179,11 +193,12 @@ class Day:
             apply(self._engine, self._clock, reports[start : start + CALLBACKS_AT_ONCE])
 
     def _retain(self) -> Mapping[str, int]:
-        """As if the kept slices had been as many hours."""
+        """As if the kept slices had been as many hours, but nothing that an escalation may still ask for."""
         if len(self._starts) <= self._options.keep:
             return {}
         keep = self._options.keep * HOUR
-        return Retention(self._engine, FixedClock(self._starts[-self._options.keep] + keep), keep).run()
+        before = min(self._starts[-self._options.keep], self._clock.now() - ESCALATED_WITHIN)
+        return Retention(self._engine, FixedClock(before + keep), keep).run()
 
     def _sample(self) -> Sample:
         with self._engine.connect() as connection:
