@@ -48,6 +48,7 @@ COMPUTING_MODELS = {
     "stress_results",
     "var_components",
     "stg_alerting__notification_events",
+    "stg_alerting__preference_changes",
     "notification_deliveries",
     "delivery_rates",
     "alert_trail",

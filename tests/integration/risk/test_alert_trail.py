@@ -20,13 +20,6 @@ from ingest.messages import Kind, SettlementEvent, Side
 pytestmark = [pytest.mark.embedded, pytest.mark.xdist_group("built_warehouse"), pytest.mark.timeout(900)]
 
 MODELS = ["+alert_trail", "+alert_preference_trail", "delivery_rates"]
-UNIT_TESTED = {
-    "stg_alerting__notification_events",
-    "stg_alerting__preference_changes",
-    "notification_deliveries",
-    "delivery_rates",
-    "alert_trail",
-}
 TRAIL_SQL = """
 select notification_id, margin_event_id, account_id, severity, evidence_kind, evidence_id, evidence_source, price_usd
 from audit.alert_trail
@@ -236,16 +229,3 @@ def test_models__bear_repeats_and_pass_their_data_tests(ledger: Ledger, dbt_buil
     ledger.append(NOTIFICATION_EVENTS, *copies)
     assert ledger.warehouse.query("select * from risk.notification_deliveries order by notification_id") == before
     dbt_build(ledger.settings, ["stg_alerting__notification_events", "notification_deliveries", "delivery_rates"])
-
-
-def test_unit_tests_of_dbt__pass_for_each_model_of_alerting(
-    ledger: Ledger, without_warnings: Callable[[], Any]
-) -> None:
-    with without_warnings():
-        from assets.dbt_build import invoke
-
-        selected = [f"{name},test_type:unit" for name in sorted(UNIT_TESTED)]
-        done: Any = invoke(ledger.settings, ["test", "--select", *selected]).result
-    wrong = [f"{each.node.name}: {each.status}: {each.message}" for each in done.results if each.status != "pass"]
-    assert not wrong, "\n\n".join(wrong)
-    assert {each.node.tested_node_unique_id.rsplit(".", 1)[-1] for each in done.results} == UNIT_TESTED
