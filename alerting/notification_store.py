@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, or_, select, update
+from sqlalchemy import Connection, Select, and_, insert, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
+from alerting.contact_tables import preference_changes
 from alerting.notices import Kind
 from alerting.tables import (
     NotificationState,
@@ -81,7 +82,18 @@ def acknowledge(
         "acknowledged_by": acknowledged_by,
         "note": note,
     }
-    connection.execute(upsert(acknowledgements).values(values).on_conflict_do_nothing())
+    first = upsert(acknowledgements).values(values).on_conflict_do_nothing().returning(acknowledgements.c.at)
+    if connection.execute(first).first() is not None:
+        # The record of changes is mirrored for auditors; the row above goes with its notification.
+        change = {
+            "owner": select(events.c.owner).where(events.c.event_id == event_id).scalar_subquery(),
+            "at": at,
+            "action": "notification_acknowledged",
+            "changed_by": acknowledged_by,
+            "reason": note or "",
+            "after": {"notification_id": notification_id, "event_id": event_id},
+        }
+        connection.execute(insert(preference_changes).values(change))
     e = escalations.c
     connection.execute(
         update(escalations)

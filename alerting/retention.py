@@ -17,7 +17,8 @@ from infra.runtime.clock import Clock
 
 CHUNK = 1_000
 
-# Ended, old in every step, and every step mirrored: the trigger of notification_states asks for the same. The events
+# Ended, old in every step, and every step mirrored: the trigger of notification_states asks for the same. What an open
+# escalation asks about stays, and what a digest that is not sent yet sums up, however long the workers rest. The events
 # that tell how the delivery rates stand are kept, with their notifications, until a later one replaces them.
 _ENDED = text(
     """
@@ -43,7 +44,20 @@ _ENDED = text(
         and notifications.terminal_state is not null
         and notifications.event_id not in (select event_id from rate_events)
         and not exists (
-            select 1 from alerting.pending where pending.notification_id = notifications.notification_id
+            select 1
+            from alerting.pending
+            where pending.notification_id in (notifications.notification_id, notifications.digest_id)
+        )
+        and not exists (
+            select 1
+            from alerting.escalations
+            where escalations.event_id = notifications.event_id and escalations.closed_at is null
+        )
+        and not exists (
+            select 1
+            from alerting.notifications as members
+            inner join alerting.escalations using (event_id)
+            where members.digest_id = notifications.notification_id and escalations.closed_at is null
         )
         and not exists (
             select 1
@@ -142,6 +156,27 @@ _RULES = (
                 select verification_id
                 from alerting.verifications
                 where expires_at < :before
+                limit :max_rows
+                for update skip locked
+            )
+            """
+        ),
+    ),
+    # An address that nobody wants any more; its proofs go before it, and what was sent to it keeps its key.
+    _Rule(
+        "contacts",
+        text(
+            """
+            delete from alerting.contacts
+            where contact_id in (
+                select contact_id
+                from alerting.contacts
+                where
+                    status = 'removed'
+                    and updated_at < :before
+                    and not exists (
+                        select 1 from alerting.verifications where verifications.contact_id = contacts.contact_id
+                    )
                 limit :max_rows
                 for update skip locked
             )

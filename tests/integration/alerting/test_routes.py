@@ -249,6 +249,11 @@ def test_acknowledgement__is_kept_once_and_ends_the_escalation(
         ).all()
     assert [(row.notification_id, row.event_id, row.note) for row in rows] == [(key, "mev_1", "calling the client")]
     assert [tuple(row) for row in closed] == [("mev_1", True, "acknowledged"), ("mev_2", False, None)]
+    with engine.connect() as connection:
+        kept = connection.execute(text("select action, changed_by, reason, after from alerting.preference_changes"))
+        [(action, by, reason, after)] = kept.all()
+    assert (action, by, reason) == ("notification_acknowledged", "ann", "calling the client")
+    assert after == {"notification_id": key, "event_id": "mev_1"}
     assert ok(client.get(f"/v1/notifications/{key}")) == first
 
 
