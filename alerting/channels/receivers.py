@@ -11,10 +11,10 @@ from datetime import timedelta
 from alerting.breaker import Breaker
 from alerting.channels.base import Retryable
 
-FAULTS = 5
-OPEN_S = 15.0
-# Of the channel's 128: a receiver that hangs holds this many at most, and the others wait this long at most for one.
-IN_FLIGHT = 32
+FAULTS = 20
+OPEN_S = 5.0
+# Of the channel's 256: a receiver that hangs holds this many at most, and the others wait this long at most for one.
+IN_FLIGHT = 64
 QUEUE_S = 2.0
 BUSY_WAIT = timedelta(seconds=1)
 MAX_RECEIVERS = 10_000

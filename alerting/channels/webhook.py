@@ -43,7 +43,7 @@ MIN_SECRET_BYTES = 24
 CONNECT_TIMEOUT_S = 5.0
 TOTAL_TIMEOUT_S = 15.0
 BODY_TIMEOUT_S = 1.0
-WEBHOOK_LIMITS = ChannelLimits(concurrency=128, breaker_faults=None)
+WEBHOOK_LIMITS = ChannelLimits(concurrency=256, breaker_faults=None)
 # Early retries keep a short failure inside the ten seconds that an alert may take; then the standard's pace.
 RETRY_DELAYS_S = (0.5, 1.0, 2.0, 4.0, 8.0, 30.0, 300.0, 1800.0, 7200.0, 18000.0, 36000.0, 50400.0, 72000.0, 86400.0)
 _RETRYABLE_CLIENT_ERRORS = frozenset({408, 429})

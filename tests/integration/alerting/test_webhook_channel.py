@@ -24,6 +24,7 @@ from alerting.channels.base import (
     Retryable,
     WebhookContent,
 )
+from alerting.channels.receivers import FAULTS, IN_FLIGHT, OPEN_S
 from alerting.channels.webhook import WebhookChannel
 from infra.runtime.clock import SystemClock
 
@@ -267,18 +268,18 @@ def test_deliver__uses_no_proxy_of_the_environment(endpoint: Receiver, monkeypat
 
 def test_breaker__a_failing_receiver_is_spared_and_the_others_are_served(endpoint: Receiver) -> None:
     seconds = Seconds()
-    endpoint.answers += [answer(503)] * 5
+    endpoint.answers += [answer(503)] * FAULTS
 
     async def work(channel: WebhookChannel, url: str) -> None:
-        for _ in range(5):
+        for _ in range(FAULTS):
             await channel.deliver([message(url)])
         [spared, other] = await channel.deliver([message(url), message(url, recipient="con_2")])
         assert spared == Retryable(
-            "the receiver failed repeatedly", timedelta(seconds=15), is_fault=False, counts=False
+            "the receiver failed repeatedly", timedelta(seconds=OPEN_S), is_fault=False, counts=False
         )
         assert other == Accepted("HTTP 204")
-        assert len(endpoint.received) == 6
-        seconds.now += 15
+        assert len(endpoint.received) == FAULTS + 1
+        seconds.now += OPEN_S
         probes = await channel.deliver([message(url), message(url)])
         assert [type(result) for result in probes] == [Accepted, Retryable]
         assert await channel.deliver([message(url)] * 3) == [Accepted("HTTP 204")] * 3
@@ -287,17 +288,17 @@ def test_breaker__a_failing_receiver_is_spared_and_the_others_are_served(endpoin
 
 
 def test_breaker__refusals_of_a_receiver_that_answers_do_not_open_it(endpoint: Receiver) -> None:
-    endpoint.answers += [answer(429), answer(404)] * 5
-    results = deliver(endpoint, times=11)
+    endpoint.answers += [answer(429), answer(404)] * FAULTS
+    results = deliver(endpoint, times=2 * FAULTS + 1)
     assert results[-1] == Accepted("HTTP 204")
 
 
 def test_places__a_hanging_receiver_does_not_keep_the_others_waiting(endpoint: Receiver) -> None:
-    endpoint.answers += [stall] * 32
+    endpoint.answers += [stall] * IN_FLIGHT
 
     async def work(channel: WebhookChannel, url: str) -> None:
-        hanging = asyncio.create_task(channel.deliver([message(url)] * 40))
-        while len(endpoint.received) < 32:
+        hanging = asyncio.create_task(channel.deliver([message(url)] * (IN_FLIGHT + 8)))
+        while len(endpoint.received) < IN_FLIGHT:
             await asyncio.sleep(0.01)
         assert await channel.deliver([message(url, recipient="con_2")]) == [Accepted("HTTP 204")]
         results = await hanging
