@@ -1,1 +1,0 @@
-"""Who the desk deals with and what moves: KYC, screening, monitoring, policies, and the work of officers."""
