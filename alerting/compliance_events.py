@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from decimal import Decimal
 from enum import StrEnum
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from alerting.errors import EventInvalidError, EventVersionError
-from alerting.events import UtcDatetime
+from alerting.events import UtcDatetime, parse_event
 
 TOPIC = "compliance.events.v1"
 SUBSCRIPTION = "alert-worker-compliance"
@@ -56,17 +53,4 @@ def parse_compliance_event(data: bytes) -> ComplianceEvent:
 
     Raises `EventVersionError` for a version other than 1 and `EventInvalidError` for anything else that is no event.
     """
-    try:
-        content = json.loads(data, parse_float=Decimal)
-    except (ValueError, RecursionError) as error:
-        raise EventInvalidError(f"The message is not JSON ({error}).") from error
-    if not isinstance(content, dict):
-        raise EventInvalidError(f"The message is a JSON {type(content).__name__}, not an object.")
-    version = content.get("schema_version")
-    if type(version) is not int or version != SCHEMA_VERSION:
-        raise EventVersionError(f"schema_version is {str(version)[:40]!r}, this release reads {SCHEMA_VERSION}.")
-    try:
-        return ComplianceEvent.model_validate(content)
-    except ValidationError as error:
-        wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_input=False))
-        raise EventInvalidError(f"The compliance event is not valid: {wrong}") from error
+    return parse_event(ComplianceEvent, "compliance event", data)

@@ -13,7 +13,7 @@ from alerting.claims import Claim
 from alerting.errors import AlertingError
 from alerting.notices import ChannelName, Kind, Notice
 from alerting.policy import OPERATOR, OPERATORS
-from alerting.preferences.codes import verification_code
+from alerting.preferences.codes import address_place, secret_place, verification_code
 from alerting.rendering.renderer import Renderer
 from infra.runtime.sealing import Sealer
 
@@ -96,11 +96,11 @@ class Composer:
             raise AddressMissingError("contacts cannot be opened: BALLAST_SEALING_KEY is not set")
         secrets = []
         if row["secret_sealed"] is not None:
-            secrets.append(self._sealer.open(bytes(row["secret_sealed"]), f"contact-secret:{claim.recipient}"))
+            secrets.append(self._sealer.open(bytes(row["secret_sealed"]), secret_place(claim.recipient)))
         until: datetime | None = row["previous_secret_until"]
         if row["previous_secret_sealed"] is not None and until is not None and until > now:
-            secrets.append(self._sealer.open(bytes(row["previous_secret_sealed"]), f"contact-secret:{claim.recipient}"))
-        text = self._sealer.open(bytes(row["address_sealed"]), f"contact:{claim.recipient}")
+            secrets.append(self._sealer.open(bytes(row["previous_secret_sealed"]), secret_place(claim.recipient)))
+        text = self._sealer.open(bytes(row["address_sealed"]), address_place(claim.recipient))
         return Address(text, tuple(secrets))
 
     def _code(self, claim: Claim) -> str | None:

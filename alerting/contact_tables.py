@@ -6,7 +6,6 @@ from sqlalchemy import (
     BigInteger,
     CheckConstraint,
     Column,
-    DateTime,
     ForeignKey,
     Identity,
     Index,
@@ -20,12 +19,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
-from alerting.tables import CURRENT_TXID, metadata
-
-
-def _time(name: str, *, nullable: bool = False) -> Column[object]:
-    return Column(name, DateTime(timezone=True), nullable=nullable)
-
+from alerting.tables import CURRENT_TXID, metadata, time_column
 
 # `address_sealed` is sealed for the place 'contact:<contact_id>', the secrets for 'contact-secret:<contact_id>';
 # `address_hint` is masked and may be shown. `origin` registered: known from onboarding, used while the account has no
@@ -44,13 +38,13 @@ contacts = Table(
     Column("fingerprint", Text, nullable=False),
     Column("secret_sealed", LargeBinary),
     Column("previous_secret_sealed", LargeBinary),
-    _time("previous_secret_until", nullable=True),
+    time_column("previous_secret_until", nullable=True),
     Column("severities", ARRAY(Text)),
     Column("status", Text, nullable=False),
     Column("status_reason", Text),
-    _time("verified_at", nullable=True),
-    _time("created_at"),
-    _time("updated_at"),
+    time_column("verified_at", nullable=True),
+    time_column("created_at"),
+    time_column("updated_at"),
     CheckConstraint("channel in ('email', 'sms', 'webhook')", name="ck_contacts_channel"),
     CheckConstraint("origin in ('preference', 'registered')", name="ck_contacts_origin"),
     CheckConstraint("role in ('primary', 'fallback')", name="ck_contacts_role"),
@@ -68,7 +62,7 @@ preferences = Table(
     Column("quiet_start", Time),
     Column("quiet_end", Time),
     Column("digest_minutes", Integer),
-    _time("updated_at"),
+    time_column("updated_at"),
     CheckConstraint("(quiet_start is null) = (quiet_end is null)", name="ck_preferences_quiet"),
     CheckConstraint("digest_minutes between 1 and 1440", name="ck_preferences_digest"),
 )
@@ -79,7 +73,7 @@ preference_changes = Table(
     metadata,
     Column("change_id", BigInteger, Identity(always=True), nullable=False),
     Column("owner", Text, nullable=False),
-    _time("at"),
+    time_column("at"),
     Column("action", Text, nullable=False),
     Column("changed_by", Text, nullable=False),
     Column("reason", Text, nullable=False),
@@ -101,10 +95,10 @@ verifications = Table(
         ForeignKey("alerting.contacts.contact_id", name="verifications_contact_id_fkey"),
         nullable=False,
     ),
-    _time("created_at"),
-    _time("expires_at"),
+    time_column("created_at"),
+    time_column("expires_at"),
     Column("failures", Integer, nullable=False, server_default=text("0")),
-    _time("used_at", nullable=True),
+    time_column("used_at", nullable=True),
     Index("ix_verifications_contact", "contact_id", text("created_at desc")),
 )
 
@@ -114,11 +108,11 @@ silences = Table(
     Column("silence_id", Text, primary_key=True),
     Column("owner", Text, nullable=False),
     Column("severities", ARRAY(Text), nullable=False),
-    _time("starts_at"),
-    _time("ends_at"),
+    time_column("starts_at"),
+    time_column("ends_at"),
     Column("reason", Text, nullable=False),
     Column("created_by", Text, nullable=False),
-    _time("created_at"),
+    time_column("created_at"),
     CheckConstraint("starts_at < ends_at", name="ck_silences_order"),
     Index("ix_silences_owner", "owner", "ends_at"),
 )

@@ -45,8 +45,12 @@ def open_digests(
     """
     chosen: dict[str, tuple[Digest, str]] = {}
     new: dict[str, Digest] = {}
-    asked = {digest.event_id: digest for digest in wanted}
-    trying = dict(asked)
+
+    def make(key: str, digest: Digest) -> None:
+        made = new.setdefault(digest.event_id, digest)
+        chosen[key] = (made, notification_id(made.event_id, made.channel, made.recipient.contact_id))
+
+    trying = {digest.event_id: digest for digest in wanted}
     for _ in range(DIGEST_WINDOWS):
         if not trying:
             break
@@ -56,17 +60,14 @@ def open_digests(
         later: dict[str, Digest] = {}
         for key, digest in trying.items():
             if digest.event_id not in known:
-                made = new.setdefault(digest.event_id, digest)
-                own = notification_id(made.event_id, made.channel, made.recipient.contact_id)
-                chosen[key] = (made, own)
+                make(key, digest)
             elif digest.event_id in is_open:
                 chosen[key] = (digest, known[digest.event_id])
             else:
                 later[key] = digest.following()
         trying = later
     for key, digest in trying.items():
-        made = new.setdefault(digest.event_id, digest)
-        chosen[key] = (made, notification_id(made.event_id, made.channel, made.recipient.contact_id))
+        make(key, digest)
     return chosen, list(new.values())
 
 

@@ -7,7 +7,7 @@ import sys
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer, ValidationError
 from pydantic_core import PydanticSerializationError
@@ -35,6 +35,7 @@ def _fixed_point(value: Decimal) -> str:
 
 
 WireDecimal = Annotated[Decimal, PlainSerializer(_fixed_point, return_type=str, when_used="json")]
+Event = TypeVar("Event", bound=BaseModel)
 UtcDatetime = Annotated[AwareDatetime, AfterValidator(as_utc)]
 
 
@@ -90,10 +91,20 @@ def parse_margin_event(data: bytes) -> MarginEvent:
 
     Raises `EventVersionError` for a version other than 1 and `EventInvalidError` for anything else that is no event.
     """
+    return parse_event(MarginEvent, "margin event", data)
+
+
+def parse_event(model: type[Event], what: str, data: bytes) -> Event:
+    """The event of this model in a message, of which `what` speaks in errors; all models are of version 1.
+
+    Raises `EventVersionError` for another version and `EventInvalidError` for anything else that is no event.
+    """
     try:
         content = json.loads(data, parse_float=Decimal, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
-        raise EventInvalidError(f"The message is not JSON ({error}); publish the wire form of MarginEvent.") from error
+        raise EventInvalidError(
+            f"The message is not JSON ({error}); publish the wire form of {model.__name__}."
+        ) from error
     if not isinstance(content, dict):
         raise EventInvalidError(f"The message is a JSON {type(content).__name__}, not an object.")
     version = content.get("schema_version")
@@ -103,13 +114,13 @@ def parse_margin_event(data: bytes) -> MarginEvent:
             "upgrade the worker, then replay the dead letter."
         )
     try:
-        event = MarginEvent.model_validate(content)
-        event.to_wire()
+        event = model.model_validate(content)
+        event.model_dump_json()
     except PydanticSerializationError as error:
-        raise EventInvalidError(f"The margin event cannot be written again: {error}") from error
+        raise EventInvalidError(f"The {what} cannot be written again: {error}") from error
     except ValidationError as error:
         wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_input=False))
-        raise EventInvalidError(f"The margin event is not valid: {wrong}") from error
+        raise EventInvalidError(f"The {what} is not valid: {wrong}") from error
     return event
 
 

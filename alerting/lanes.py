@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from alerting.attempts import Attempts
-from alerting.breaker import Breaker
 from alerting.channels.base import Accepted, Channel, DeliveryResult, OutboundMessage, Rejected, Retryable
 from alerting.claims import Claim
+from infra.runtime.breaker import Breaker
 from infra.runtime.logs import get_logger
 
 _log = get_logger(__name__)

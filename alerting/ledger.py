@@ -14,7 +14,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from alerting.notices import Kind
+from alerting.notices import INTERNAL_TOPIC, Kind
 from infra.runtime.ids import stable_id
 
 
@@ -36,6 +36,25 @@ class AlertEvent:
     sequence: int
     payload: Mapping[str, Any]
     detected_at: datetime
+
+    @classmethod
+    def internal(
+        cls, kind: Kind, event_id: str, owner: str, account_id: str | None, payload: Mapping[str, Any], at: datetime
+    ) -> AlertEvent:
+        """Something of our own that stands alone: a digest, a test, a verification."""
+        return cls(
+            event_id=event_id,
+            topic=INTERNAL_TOPIC,
+            kind=kind,
+            rule=kind.value,
+            account_id=account_id,
+            owner=owner,
+            severity="info",
+            episode_id=event_id,
+            sequence=1,
+            payload=payload,
+            detected_at=at,
+        )
 
 
 @dataclass(frozen=True, slots=True)

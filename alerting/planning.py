@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import threading
+from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
@@ -199,15 +200,16 @@ class Planner:
         return plans
 
     def _count(self, notifications: Sequence[PlannedNotification], inhibited: int) -> None:
-        for item in notifications:
-            outcome = "planned"
-            if item.digest_id is not None:
-                outcome = "digested"
-            elif item.suppressed_reason is not None:
-                outcome = "suppressed"
-            self._metrics.planned(item.channel, outcome)
+        for (channel, outcome), count in Counter((item.channel, _outcome(item)) for item in notifications).items():
+            self._metrics.planned(channel, outcome, count)
         if inhibited:
             self._metrics.planned("any", "inhibited", inhibited)
+
+
+def _outcome(item: PlannedNotification) -> str:
+    if item.digest_id is not None:
+        return "digested"
+    return "planned" if item.suppressed_reason is None else "suppressed"
 
 
 def _told(event: AlertEvent, plan: Plan, now: datetime) -> list[Told]:

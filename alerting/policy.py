@@ -23,6 +23,7 @@ OPERATORS = "operators"
 NOBODY = "nobody"
 # The channel of a notification that records that nobody was told.
 NO_CHANNEL = "none"
+NO_PAGERDUTY = "PagerDuty is not configured"
 PEOPLE_CHANNELS = frozenset({ChannelName.EMAIL, ChannelName.SMS})
 
 # How bad a severity is; those without a level (unpriced) say nothing of it.
@@ -44,8 +45,8 @@ INHIBITED_BY_LIQUIDATION = ("early_warning", "margin_call")
 def plan_event(event: AlertEvent, known: Known, rules: Rules, now: datetime) -> Plan:
     """The notifications of one event. Buckets are used up in place; everything else is left as it is."""
     plan = Plan()
-    if event.owner == "team:risk" or event.kind in (Kind.MARGIN, Kind.COMPLIANCE):
-        _tell_operator(plan, event, rules)
+    if rules.has_operator_webhook:
+        plan.notifications.append(PlannedNotification(event.event_id, ChannelName.WEBHOOK, OPERATOR))
     recipients = _recipients(event, known.preferences)
     silence = _silence(event, known.preferences.silences, now)
     for recipient in recipients:
@@ -119,11 +120,6 @@ def _recipients(event: AlertEvent, preferences: Preferences) -> list[Recipient]:
     if primary or not chosen:
         return primary
     return [min(chosen, key=lambda each: each.position)]
-
-
-def _tell_operator(plan: Plan, event: AlertEvent, rules: Rules) -> None:
-    if rules.has_operator_webhook:
-        plan.notifications.append(PlannedNotification(event.event_id, ChannelName.WEBHOOK, OPERATOR))
 
 
 def _silence(event: AlertEvent, silences: Sequence[Silence], now: datetime) -> Silence | None:
@@ -204,7 +200,7 @@ def page(event_id: str, about: AlertEvent, rules: Rules) -> PlannedNotification:
         event_id,
         ChannelName.PAGERDUTY,
         OPERATORS,
-        suppressed_reason=None if rules.has_pagerduty else "PagerDuty is not configured",
+        suppressed_reason=None if rules.has_pagerduty else NO_PAGERDUTY,
         ordering_key=stable_id("pd", about.account_id or about.owner, about.episode_id),
     )
 

@@ -8,7 +8,7 @@ from datetime import datetime, time, timedelta
 from decimal import Decimal
 
 from alerting.ledger import AlertEvent, PlannedNotification
-from alerting.notices import INTERNAL_TOPIC, Kind
+from alerting.notices import ChannelName, Kind
 from infra.runtime.ids import stable_id
 
 
@@ -22,8 +22,12 @@ class Rules:
     bucket_refill: timedelta = timedelta(seconds=30)
     digest_window: timedelta = timedelta(seconds=30)
     has_operator_webhook: bool = False
-    has_pagerduty: bool = False
     channels: frozenset[str] = frozenset({"email", "sms", "webhook"})
+
+    @property
+    def has_pagerduty(self) -> bool:
+        """Whether the operators can be paged."""
+        return ChannelName.PAGERDUTY in self.channels
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,19 +132,8 @@ class Digest:
 
     def event(self, now: datetime) -> AlertEvent:
         """The event that the digest's notification is of."""
-        return AlertEvent(
-            event_id=self.event_id,
-            topic=INTERNAL_TOPIC,
-            kind=Kind.DIGEST,
-            rule="digest",
-            account_id=None,
-            owner=self.recipient.owner,
-            severity="info",
-            episode_id=self.event_id,
-            sequence=1,
-            payload={"window_start": now.isoformat(), "window_end": self.due_at.isoformat()},
-            detected_at=now,
-        )
+        payload = {"window_start": now.isoformat(), "window_end": self.due_at.isoformat()}
+        return AlertEvent.internal(Kind.DIGEST, self.event_id, self.recipient.owner, None, payload, now)
 
 
 @dataclass(slots=True)

@@ -18,7 +18,7 @@ from sqlalchemy import Connection, Engine, text
 from alerting.ledger import AlertEvent, PlannedNotification, store
 from alerting.notices import INTERNAL_TOPIC, ChannelName, Kind
 from alerting.planning_store import read_preferences
-from alerting.policy import OPERATOR, OPERATORS
+from alerting.policy import NO_PAGERDUTY, OPERATOR, OPERATORS
 from alerting.policy_model import Preferences
 from infra.runtime.clock import Clock
 from infra.runtime.ids import stable_id
@@ -36,7 +36,6 @@ OVERDUE = timedelta(seconds=120)
 MIN_ENDED = 20
 OWNER = "team:risk"
 RULE = "delivery_rate"
-NO_PAGERDUTY = "PagerDuty is not configured"
 _BELOW = "warning"
 _RECOVERED = "recovered"
 # Any constant that nothing else uses: only one process at a time decides.

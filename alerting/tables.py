@@ -49,7 +49,7 @@ TERMINAL_STATES = (
 metadata = MetaData(schema=SCHEMA)
 
 
-def _time(name: str, *, nullable: bool = False) -> Column[object]:
+def time_column(name: str, *, nullable: bool = False) -> Column[object]:
     return Column(name, DateTime(timezone=True), nullable=nullable)
 
 
@@ -67,8 +67,8 @@ events = Table(
     Column("episode_id", Text, nullable=False),
     Column("sequence", BigInteger, nullable=False),
     Column("payload", JSONB, nullable=False),
-    _time("detected_at"),
-    _time("received_at"),
+    time_column("detected_at"),
+    time_column("received_at"),
     Index("ix_events_received", "received_at"),
 )
 
@@ -83,8 +83,8 @@ notifications = Table(
     Column("account_id", Text),
     Column("severity", Text, nullable=False),
     Column("episode_id", Text, nullable=False),
-    _time("detected_at"),
-    _time("created_at"),
+    time_column("detected_at"),
+    time_column("created_at"),
     Column("terminal_state", Text),
     Column("rule", Text, nullable=False, server_default=text("'margin'")),
     Column("fingerprint", Text),
@@ -106,10 +106,10 @@ pending = Table(
     metadata,
     Column("notification_id", Text, primary_key=True),
     Column("channel", Text, nullable=False),
-    _time("due_at"),
+    time_column("due_at"),
     Column("attempts", Integer, nullable=False, server_default=text("0")),
     Column("claim_token", UUID(as_uuid=True)),
-    _time("claimed_until", nullable=True),
+    time_column("claimed_until", nullable=True),
     Column("is_unknown", Boolean, nullable=False, server_default=text("false")),
     Column("ordering_key", Text),
     Column("sequence", BigInteger, nullable=False),
@@ -124,7 +124,7 @@ notification_states = Table(
     Column("state_id", BigInteger, Identity(always=True), nullable=False),
     Column("notification_id", Text, nullable=False),
     Column("state", Text, nullable=False),
-    _time("at"),
+    time_column("at"),
     Column("seconds_since_detected", Numeric(14, 3), nullable=False),
     Column("detail", Text),
     Column("provider_message_id", Text),
@@ -144,7 +144,7 @@ mirror_progress = Table(
     Column("stream", Text, primary_key=True),
     Column("txid", BigInteger, nullable=False, server_default=text("0")),
     Column("row_id", BigInteger, nullable=False, server_default=text("0")),
-    _time("mirrored_at", nullable=True),
+    time_column("mirrored_at", nullable=True),
 )
 
 recipient_buckets = Table(
@@ -153,11 +153,13 @@ recipient_buckets = Table(
     Column("channel", Text, nullable=False),
     Column("fingerprint", Text, nullable=False),
     Column("tokens", Numeric(10, 3), nullable=False),
-    _time("at"),
+    time_column("at"),
     PrimaryKeyConstraint("channel", "fingerprint", name="recipient_buckets_pkey"),
 )
 
-channel_ceilings = Table("channel_ceilings", metadata, Column("channel", Text, primary_key=True), _time("free_at"))
+channel_ceilings = Table(
+    "channel_ceilings", metadata, Column("channel", Text, primary_key=True), time_column("free_at")
+)
 
 # Events that somebody must accept in time; `step` counts the fallbacks that were tried.
 escalations = Table(
@@ -167,8 +169,8 @@ escalations = Table(
     Column("account_id", Text),
     Column("episode_id", Text, nullable=False),
     Column("step", Integer, nullable=False, server_default=text("0")),
-    _time("due_at"),
-    _time("closed_at", nullable=True),
+    time_column("due_at"),
+    time_column("closed_at", nullable=True),
     Column("outcome", Text),
     Index("ix_escalations_due", "due_at", postgresql_where=text("closed_at is null")),
     Index("ix_escalations_open", "account_id", "episode_id", postgresql_where=text("closed_at is null")),
@@ -179,7 +181,7 @@ acknowledgements = Table(
     metadata,
     Column("notification_id", Text, primary_key=True),
     Column("event_id", Text, nullable=False),
-    _time("at"),
+    time_column("at"),
     Column("acknowledged_by", Text, nullable=False),
     Column("note", Text),
     Index("ix_acknowledgements_event", "event_id"),
@@ -193,8 +195,8 @@ callbacks = Table(
     Column("provider", Text, nullable=False),
     Column("notification_id", Text),
     Column("kind", Text, nullable=False),
-    _time("occurred_at", nullable=True),
-    _time("received_at"),
+    time_column("occurred_at", nullable=True),
+    time_column("received_at"),
     Column("detail", Text),
     Index("ix_callbacks_received", "received_at"),
     Index("ix_callbacks_notification", "notification_id"),

@@ -8,7 +8,6 @@ loses none.
 from __future__ import annotations
 
 import itertools
-import signal
 import sys
 import threading
 import time
@@ -16,14 +15,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
-from types import FrameType
 
 from sqlalchemy import Engine
-from sqlalchemy.exc import OperationalError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 
 from alerting.channels.build import build_channels
 from alerting.metrics import UpkeepMetrics
-from alerting.migrations import upgrade
+from alerting.migrations import upgrade_when_up
 from alerting.mirror import STREAMS, Mirror
 from alerting.rates import TARGETS_PCT, WINDOWS, RateWatch
 from alerting.retention import Retention
@@ -34,6 +32,7 @@ from infra.runtime.logs import configure_logs, get_logger
 from infra.runtime.monitor import Health, MonitorServer
 from infra.runtime.postgres import PostgresClock, postgres_engine
 from infra.runtime.settings import Settings, load_settings
+from infra.runtime.signals import stop_on_signals
 
 _log = get_logger(__name__)
 
@@ -41,7 +40,6 @@ SERVICE = "alert-upkeep"
 MIRROR_EVERY_S = 1.0
 RATES_EVERY_S = 15.0
 RETENTION_EVERY_S = 600.0
-START_WAIT_S = 1.0
 # A request to the warehouse that hangs is given up with the process: its rows are mirrored again.
 STOP_WAIT_S = 5.0
 # How long the warehouse may be away before it is said; the mirror goes on trying.
@@ -168,7 +166,7 @@ def run_upkeep(settings: Settings, stop: threading.Event) -> None:
     engine = postgres_engine(settings, SERVICE)
     metrics = UpkeepMetrics()
     try:
-        if not _upgrade_when_up(engine, stop):
+        if not upgrade_when_up(engine, stop, "upkeep_waits_for_postgres"):
             return
         jobs = build_jobs(settings, engine, metrics, stop)
         threads = [threading.Thread(target=job.repeat, args=(stop,), name=job.name, daemon=True) for job in jobs]
@@ -215,31 +213,12 @@ def _health(jobs: Sequence[Job], is_alive: bool) -> Health:
     return Health(problem is None, {"problem": problem, "jobs": {job.name: job.problem or "ok" for job in jobs}})
 
 
-def _upgrade_when_up(engine: Engine, stop: threading.Event) -> bool:
-    """Bring the schema up to date, waiting for PostgreSQL as long as needed; False when stopped before."""
-    while not stop.is_set():
-        try:
-            upgrade(engine)
-        except OperationalError as error:
-            _log.warning("upkeep_waits_for_postgres", reason=type(error.orig).__name__)
-            stop.wait(START_WAIT_S)
-        else:
-            return True
-    return False
-
-
 def main() -> int:
     """Run until SIGTERM or SIGINT."""
     settings = load_settings()
     configure_logs(SERVICE, settings.log_level)
     stop = threading.Event()
-
-    def on_signal(number: int, _frame: FrameType | None) -> None:
-        _log.info("upkeep_stops", signal=signal.Signals(number).name)
-        stop.set()
-
-    signal.signal(signal.SIGTERM, on_signal)
-    signal.signal(signal.SIGINT, on_signal)
+    stop_on_signals(stop)
     run_upkeep(settings, stop)
     _log.info("upkeep_stopped")
     return 0

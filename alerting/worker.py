@@ -7,16 +7,14 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import signal
 import sys
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 from datetime import timedelta
-from types import FrameType
 
 from sqlalchemy import Engine
-from sqlalchemy.exc import OperationalError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 
 from alerting import compliance_events, events
 from alerting.channels.base import Channel
@@ -27,13 +25,12 @@ from alerting.disabling import disable_contacts
 from alerting.escalation import Escalator
 from alerting.ledger import AlertEvent
 from alerting.metrics import WorkerMetrics
-from alerting.migrations import upgrade
+from alerting.migrations import upgrade_when_up
 from alerting.planning import Planner, parse_compliance_alert, parse_margin_alert
 from alerting.policy_model import Rules
 from alerting.rendering.renderer import Renderer
 from alerting.sender import Sender, SenderHooks, SenderOptions
 from infra.runtime.clock import Clock, SystemClock
-from infra.runtime.errors import SettingsError
 from infra.runtime.heartbeats import Heartbeat, beating
 from infra.runtime.logs import configure_logs, get_logger
 from infra.runtime.monitor import Health, MonitorServer
@@ -41,20 +38,19 @@ from infra.runtime.postgres import PostgresClock, postgres_engine
 from infra.runtime.pubsub import DEAD_LETTER_SUFFIX, BatchConsumer
 from infra.runtime.sealing import Sealer
 from infra.runtime.settings import Settings, load_settings
+from infra.runtime.signals import stop_on_signals
 
 _log = get_logger(__name__)
 
 SERVICE = "alert-worker"
 MAX_BATCH = 500
 MAX_WAIT_S = 0.02
-START_WAIT_S = 1.0
 ESCALATION_LOOK_S = 1.0
 POOL_SIZE = 12
 
 
 def build_rules(settings: Settings, channels: Sequence[Channel]) -> Rules:
     """The policy's settings, for the channels that are configured."""
-    names = frozenset(channel.name for channel in channels)
     return Rules(
         repeat_window=timedelta(seconds=settings.alert_repeat_s),
         escalation_after=timedelta(seconds=settings.alert_escalation_s),
@@ -62,15 +58,12 @@ def build_rules(settings: Settings, channels: Sequence[Channel]) -> Rules:
         bucket_refill=timedelta(seconds=settings.alert_bucket_refill_s),
         digest_window=timedelta(seconds=settings.alert_bucket_refill_s),
         has_operator_webhook=bool(settings.webhook_url),
-        has_pagerduty="pagerduty" in names,
-        channels=names,
+        channels=frozenset(channel.name for channel in channels),
     )
 
 
 def build_composer(settings: Settings) -> Composer:
-    """What makes messages of claims; `SettingsError` for an operator's webhook without a secret."""
-    if settings.webhook_url and settings.webhook_secret is None:
-        raise SettingsError("BALLAST_WEBHOOK_URL is set without BALLAST_WEBHOOK_SECRET; webhooks are always signed.")
+    """What makes messages of claims; `build_channels` has judged the operator's webhook."""
     renderer = Renderer(settings.app_url, settings.reachable_url, settings.alert_cure_target_pct)
     sealer = Sealer(settings.sealing_key) if settings.sealing_key is not None else None
     return Composer(renderer, sealer, settings.webhook_url, settings.webhook_secret)
@@ -116,9 +109,11 @@ class Worker:
             alive = all(thread.is_alive() for thread in threads)
             return alive and margin.is_turning() and compliance.is_turning()
 
+        def problem() -> str | None:
+            return margin.problem or compliance.problem
+
         def health() -> Health:
-            problem = margin.problem or compliance.problem
-            return Health(is_working() and problem is None, {"status": problem or "ok"})
+            return Health(is_working() and problem() is None, {"status": problem() or "ok"})
 
         _log.info("worker_ready", channels=[channel.name for channel in self.channels])
         try:
@@ -128,7 +123,7 @@ class Worker:
                     server.start()
                     stack.callback(server.close)
                 shown = stack.enter_context(closing(Heartbeat(self._engine, SERVICE)))
-                stack.enter_context(beating(shown, is_working, problem=lambda: margin.problem or compliance.problem))
+                stack.enter_context(beating(shown, is_working, problem=problem))
                 margin.run(self._stop)
         finally:
             self._stop.set()
@@ -211,23 +206,10 @@ def run_worker(
     """Run one worker until `stop` is set; `port` for health and metrics, else that of the settings (0: none)."""
     engine = postgres_engine(settings, SERVICE, pool_size=POOL_SIZE)
     try:
-        if _upgrade_when_up(engine, stop):
+        if upgrade_when_up(engine, stop, "worker_waits_for_postgres"):
             Worker(settings, engine, stop, options).run(settings.alert_worker_port if port is None else port)
     finally:
         engine.dispose()
-
-
-def _upgrade_when_up(engine: Engine, stop: threading.Event) -> bool:
-    """Bring the schema up to date, waiting for PostgreSQL as long as needed; False when stopped before."""
-    while not stop.is_set():
-        try:
-            upgrade(engine)
-        except OperationalError as error:
-            _log.warning("worker_waits_for_postgres", reason=type(error.orig).__name__)
-            stop.wait(START_WAIT_S)
-        else:
-            return True
-    return False
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -238,13 +220,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     settings = load_settings()
     configure_logs(SERVICE, settings.log_level)
     stop = threading.Event()
-
-    def on_signal(number: int, _frame: FrameType | None) -> None:
-        _log.info("worker_stops", signal=signal.Signals(number).name)
-        stop.set()
-
-    signal.signal(signal.SIGTERM, on_signal)
-    signal.signal(signal.SIGINT, on_signal)
+    stop_on_signals(stop)
     run_worker(settings, stop, port=options.port)
     _log.info("worker_stopped")
     return 0

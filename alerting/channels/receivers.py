@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from alerting.breaker import Breaker
 from alerting.channels.base import Retryable
+from infra.runtime.breaker import Breaker
 
 FAULTS = 20
 OPEN_S = 5.0

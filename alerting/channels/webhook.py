@@ -18,7 +18,6 @@ from typing import Any
 from standardwebhooks import Webhook
 from yarl import URL
 
-from alerting.breaker import Breaker
 from alerting.channels.base import (
     Accepted,
     Address,
@@ -35,6 +34,7 @@ from alerting.channels.receivers import Receivers
 from alerting.channels.redaction import excerpt
 from alerting.errors import AddressRefusedError
 from alerting.notices import ChannelName
+from infra.runtime.breaker import Breaker
 from infra.runtime.clock import Clock, as_utc
 
 CHANNEL = ChannelName.WEBHOOK.value

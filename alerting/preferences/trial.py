@@ -7,13 +7,12 @@ from datetime import timedelta
 
 from alerting import ledger
 from alerting.errors import TrialLimitError
-from alerting.notices import INTERNAL_TOPIC, Kind
+from alerting.notices import Kind
 from alerting.preferences import store
 from alerting.preferences.model import ContactOrigin, ContactStatus, Context, account_of
 from infra.runtime.ids import stable_id
 
 PAUSE = timedelta(minutes=1)
-RULE = "test"
 ACTION = "test_sent"
 
 
@@ -46,19 +45,8 @@ def send_trial(context: Context, owner: str, requested_by: str, reason: str) -> 
         if not told:
             return Trial(None, (), unverified)
         event_id = stable_id("tst", owner, now.isoformat())
-        event = ledger.AlertEvent(
-            event_id=event_id,
-            topic=INTERNAL_TOPIC,
-            kind=Kind.TEST,
-            rule=RULE,
-            account_id=account_of(owner),
-            owner=owner,
-            severity="info",
-            episode_id=event_id,
-            sequence=1,
-            payload={"test_id": event_id, "requested_by": requested_by, "requested_at": now.isoformat()},
-            detected_at=now,
-        )
+        payload = {"test_id": event_id, "requested_by": requested_by, "requested_at": now.isoformat()}
+        event = ledger.AlertEvent.internal(Kind.TEST, event_id, owner, account_of(owner), payload, now)
         planned = [
             ledger.PlannedNotification(event_id, each.channel.value, each.contact_id, fingerprint=each.fingerprint)
             for each in told

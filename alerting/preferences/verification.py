@@ -20,7 +20,7 @@ from alerting.errors import (
     VerificationEndedError,
     VerificationLimitError,
 )
-from alerting.notices import INTERNAL_TOPIC, Kind
+from alerting.notices import Kind
 from alerting.preferences import store
 from alerting.preferences.codes import is_code
 from alerting.preferences.model import (
@@ -37,7 +37,6 @@ SMS_LIFE = timedelta(minutes=15)
 TOKEN_LIFE = timedelta(hours=24)
 MAX_FAILURES = 5
 MAX_AN_HOUR = 5
-RULE = "verification"
 
 
 class TokenState(StrEnum):
@@ -71,19 +70,8 @@ def begin_verification(
     verification_id = stable_id("ver", contact_id, store.verification_count(connection, contact_id))
     expires_at = now + (SMS_LIFE if channel is ContactChannel.SMS else TOKEN_LIFE)
     store.insert_verification(connection, verification_id, contact_id, now, expires_at)
-    event = ledger.AlertEvent(
-        event_id=verification_id,
-        topic=INTERNAL_TOPIC,
-        kind=Kind.VERIFICATION,
-        rule=RULE,
-        account_id=account_of(owner),
-        owner=owner,
-        severity="info",
-        episode_id=verification_id,
-        sequence=1,
-        payload={"verification_id": verification_id, "expires_at": expires_at.isoformat()},
-        detected_at=now,
-    )
+    payload = {"verification_id": verification_id, "expires_at": expires_at.isoformat()}
+    event = ledger.AlertEvent.internal(Kind.VERIFICATION, verification_id, owner, account_of(owner), payload, now)
     planned = ledger.PlannedNotification(verification_id, channel.value, contact_id, fingerprint=fingerprint)
     ledger.store(connection, [event], [planned], now)
 

@@ -29,9 +29,7 @@ from infra.runtime.pubsub import Ack, DeadLetter, Received, Retry
 
 Make = Callable[..., MarginEvent]
 States = Callable[..., list[str]]
-RULES = Rules(
-    has_operator_webhook=True, has_pagerduty=True, channels=frozenset({"email", "sms", "webhook", "pagerduty"})
-)
+RULES = Rules(has_operator_webhook=True, channels=frozenset({"email", "sms", "webhook", "pagerduty"}))
 LEASE = timedelta(seconds=6)
 
 
@@ -397,7 +395,7 @@ def test_escalation__without_any_contact_pages_at_once(
 def test_escalation__says_that_nobody_is_left_without_pagerduty(
     make_planner: Callable[..., Planner], make_event: Make, engine: Engine, clock: FixedClock
 ) -> None:
-    rules = replace(RULES, has_pagerduty=False)
+    rules = replace(RULES, channels=RULES.channels - {"pagerduty"})
     make_planner(rules=rules).plan([margin_alert(make_event())])
     assert escalator(engine, clock, rules).look().outcomes == {"nobody_left": 1}
     assert ("operators", "suppressed") in rows(engine, "recipient", "terminal_state")

@@ -16,7 +16,7 @@ from alerting.policy import NOBODY, OPERATOR, OPERATORS, fallbacks, plan_event, 
 from alerting.policy_model import Bucket, Known, Plan, Preferences, Recipient, Rules, Silence, Told
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
-RULES = Rules(has_operator_webhook=True, has_pagerduty=True)
+RULES = Rules(has_operator_webhook=True, channels=Rules().channels | {"pagerduty"})
 
 
 def event(severity: str = "margin_call", **changes: Any) -> AlertEvent:
@@ -116,7 +116,7 @@ def test_plan__a_fallback_stands_in_where_no_primary_contact_is_left() -> None:
 
 
 def test_plan__a_channel_that_is_not_configured_is_said_and_escalated_at_once() -> None:
-    found = plan(event(), contact("phone", "sms"), rules=Rules(channels=frozenset({"email"}), has_pagerduty=True))
+    found = plan(event(), contact("phone", "sms"), rules=Rules(channels=frozenset({"email", "pagerduty"})))
     assert reasons(found) == {"phone": "channel sms is not configured"}
     assert found.escalate_at == NOON
 

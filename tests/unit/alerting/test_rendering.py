@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import copy
-import json
-from collections.abc import Sequence
-from datetime import UTC, datetime
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,79 +10,31 @@ from babel.numbers import format_currency, format_percent
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alerting.channels.base import EmailContent, PageContent, SmsContent, WebhookContent
 from alerting.gsm7 import is_gsm7, segments
 from alerting.notices import ChannelName, Kind, Notice
 from alerting.rendering.language import LANGUAGES, environment, load_language
-from alerting.rendering.renderer import Renderer
-
-AT = datetime(2026, 1, 31, 12, tzinfo=UTC)
-CASES: dict[str, dict[str, Any]] = json.loads(
-    (Path(__file__).parent / "golden" / "notices.json").read_text(encoding="utf-8")
+from tests.unit.alerting.rendering_cases import (
+    AT,
+    CASES,
+    EMAIL,
+    PAGERDUTY,
+    RENDERER,
+    SMS,
+    WEBHOOK,
+    mail,
+    notice,
+    page,
+    sms,
+    webhook,
 )
-RENDERER = Renderer("https://app.ballast.example", "https://api.ballast.example", Decimal(35))
+
 FORMATS = {code: load_language(code, environment()).formats for code in LANGUAGES}
 SEVERITIES = ["early_warning", "margin_call", "liquidation", "recovered", "unpriced"]
-EMAIL, SMS, WEBHOOK, PAGERDUTY = ChannelName
 # BIGNUMERIC, which every figure of the warehouse fits.
 figures = st.decimals(
     min_value=Decimal("-5.7e38"), max_value=Decimal("5.7e38"), allow_nan=False, allow_infinity=False
 ) | st.decimals(allow_nan=False, allow_infinity=False)
 names = st.text(min_size=1, max_size=64).filter(lambda text: any(each.isalnum() for each in text))
-
-
-def notice(
-    channel: ChannelName,
-    name: str = "margin margin_call",
-    *,
-    severity: str | None = None,
-    locale: str = "en",
-    time_zone: str = "UTC",
-    code: str | None = None,
-    without: str | None = None,
-    members: Sequence[dict[str, Any]] | None = None,
-    **changes: Any,
-) -> Notice:
-    case = CASES[name]
-    payload = copy.deepcopy(case["payload"]) | changes
-    if without is not None:
-        del payload[without]
-    return Notice(
-        notification_id="ntf_1",
-        kind=Kind(case["kind"]),
-        severity=severity or case["severity"],
-        channel=channel,
-        locale=locale,
-        time_zone=time_zone,
-        payload=payload,
-        detected_at=AT,
-        members=case.get("members", ()) if members is None else members,
-        code=code,
-    )
-
-
-def mail(asked: Notice) -> EmailContent:
-    content = RENDERER.render(asked)
-    assert isinstance(content, EmailContent)
-    return content
-
-
-def sms(asked: Notice) -> str:
-    content = RENDERER.render(asked)
-    assert isinstance(content, SmsContent)
-    return content.text
-
-
-def webhook(asked: Notice) -> WebhookContent:
-    content = RENDERER.render(asked)
-    assert isinstance(content, WebhookContent)
-    return content
-
-
-def page(asked: Notice) -> PageContent:
-    content = RENDERER.render(asked)
-    assert isinstance(content, PageContent)
-    return content
 
 
 # Numbers and times

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from alerting.breaker import Breaker, BreakerState
+from infra.runtime.breaker import Breaker, BreakerState
 
 
 class Seconds:
