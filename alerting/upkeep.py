@@ -1,8 +1,7 @@
 """Upkeep of the ledger (`python -m alerting.upkeep`): mirror to the warehouse, delivery rates, retention.
 
-Each job has a thread of its own, so that one which waits or fails leaves the others alone. Several processes may run:
-one mirrors and the others stand by; the other jobs take turns in the database. A kill at any place repeats work, and
-loses none.
+Several processes may run: one mirrors and the others stand by; the other jobs take turns in the database. A kill at
+any place repeats work, and loses none.
 """
 
 from __future__ import annotations
@@ -10,10 +9,7 @@ from __future__ import annotations
 import itertools
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from datetime import timedelta
 
 from sqlalchemy import Engine
@@ -21,15 +17,15 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from alerting.channels.build import build_channels
 from alerting.metrics import UpkeepMetrics
-from alerting.migrations import upgrade_when_up
+from alerting.migrations import upgrade
 from alerting.mirror import STREAMS, Mirror
 from alerting.rates import TARGETS_PCT, WINDOWS, RateWatch
 from alerting.retention import Retention
 from infra.runtime.bigquery import Warehouse
 from infra.runtime.errors import BallastError
-from infra.runtime.heartbeats import Heartbeat, beating
+from infra.runtime.jobs import Job, run_jobs
 from infra.runtime.logs import configure_logs, get_logger
-from infra.runtime.monitor import Health, MonitorServer
+from infra.runtime.migrations import upgrade_when_up
 from infra.runtime.postgres import PostgresClock, postgres_engine
 from infra.runtime.settings import Settings, load_settings
 from infra.runtime.signals import stop_on_signals
@@ -40,52 +36,8 @@ SERVICE = "alert-upkeep"
 MIRROR_EVERY_S = 1.0
 RATES_EVERY_S = 15.0
 RETENTION_EVERY_S = 600.0
-# A request to the warehouse that hangs is given up with the process: its rows are mirrored again.
-STOP_WAIT_S = 5.0
 # How long the warehouse may be away before it is said; the mirror goes on trying.
 WAREHOUSE_DEADLINE_S = 10.0
-
-
-@dataclass
-class Job:
-    """Work that is repeated every `every_s` seconds, at once where `run` returns True; its failures stay its own.
-
-    `problem` is a stable code of what keeps it from its work; None while it works.
-    """
-
-    name: str
-    every_s: float
-    run: Callable[[], bool]
-    close: Callable[[], None] = lambda: None
-    problem: str | None = field(default=None, init=False)
-
-    def repeat(self, stop: threading.Event) -> None:
-        """Work until `stop` is set."""
-        while not stop.is_set():
-            if not self.once():
-                stop.wait(self.every_s)
-        self.close()
-
-    def once(self) -> bool:
-        """Work once; True when there is more to do. A failure is logged when it begins and when it is over."""
-        before = self.problem
-        try:
-            has_more = self.run()
-        except (BallastError, SQLAlchemyError) as error:
-            code = error.code if isinstance(error, BallastError) else "postgres_failed"
-            self.problem = f"{self.name}_{code}"
-            if before != self.problem:
-                _log.warning("upkeep_waits", job=self.name, reason=type(error).__name__, code=code)
-            return False
-        except Exception as error:
-            self.problem = f"{self.name}_failed"
-            if before != self.problem:
-                _log.exception("upkeep_job_failed", job=self.name, reason=type(error).__name__)
-            return False
-        self.problem = None
-        if before is not None:
-            _log.info("upkeep_works_again", job=self.name, was=before)
-        return has_more
 
 
 def build_jobs(settings: Settings, engine: Engine, metrics: UpkeepMetrics, stop: threading.Event) -> list[Job]:
@@ -166,51 +118,19 @@ def run_upkeep(settings: Settings, stop: threading.Event) -> None:
     engine = postgres_engine(settings, SERVICE)
     metrics = UpkeepMetrics()
     try:
-        if not upgrade_when_up(engine, stop, "upkeep_waits_for_postgres"):
+        if not upgrade_when_up(lambda: upgrade(engine), stop):
             return
-        jobs = build_jobs(settings, engine, metrics, stop)
-        threads = [threading.Thread(target=job.repeat, args=(stop,), name=job.name, daemon=True) for job in jobs]
-
-        def are_alive() -> bool:
-            return all(thread.is_alive() for thread in threads)
-
-        with _monitor(settings, lambda: _health(jobs, are_alive()), metrics):
-            for thread in threads:
-                thread.start()
-            _log.info("upkeep_ready", jobs=[job.name for job in jobs])
-            with (
-                closing(Heartbeat(engine, SERVICE)) as shown,
-                beating(shown, are_alive, problem=lambda: _problem(jobs)),
-            ):
-                stop.wait()
-            deadline = time.monotonic() + STOP_WAIT_S
-            for thread in threads:
-                thread.join(max(0.0, deadline - time.monotonic()))
+        run_jobs(
+            build_jobs(settings, engine, metrics, stop),
+            stop,
+            service=SERVICE,
+            engine=engine,
+            port=settings.alert_upkeep_port,
+            token=settings.api_token,
+            metrics=metrics.render,
+        )
     finally:
         engine.dispose()
-
-
-@contextmanager
-def _monitor(settings: Settings, health: Callable[[], Health], metrics: UpkeepMetrics) -> Iterator[None]:
-    """Health and metrics on the port of the settings, if there is one."""
-    if not settings.alert_upkeep_port:
-        yield
-        return
-    server = MonitorServer(settings.alert_upkeep_port, settings.api_token, health, metrics.render, name=SERVICE)
-    server.start()
-    try:
-        yield
-    finally:
-        server.close()
-
-
-def _problem(jobs: Sequence[Job]) -> str | None:
-    return next((job.problem for job in jobs if job.problem), None)
-
-
-def _health(jobs: Sequence[Job], is_alive: bool) -> Health:
-    problem = _problem(jobs) if is_alive else "upkeep_job_ended"
-    return Health(problem is None, {"problem": problem, "jobs": {job.name: job.problem or "ok" for job in jobs}})
 
 
 def main() -> int:

@@ -25,7 +25,7 @@ from alerting.disabling import disable_contacts
 from alerting.escalation import Escalator
 from alerting.ledger import AlertEvent
 from alerting.metrics import WorkerMetrics
-from alerting.migrations import upgrade_when_up
+from alerting.migrations import upgrade
 from alerting.planning import Planner, parse_compliance_alert, parse_margin_alert
 from alerting.policy_model import Rules
 from alerting.rendering.renderer import Renderer
@@ -33,6 +33,7 @@ from alerting.sender import Sender, SenderHooks, SenderOptions
 from infra.runtime.clock import Clock, SystemClock
 from infra.runtime.heartbeats import Heartbeat, beating
 from infra.runtime.logs import configure_logs, get_logger
+from infra.runtime.migrations import upgrade_when_up
 from infra.runtime.monitor import Health, MonitorServer
 from infra.runtime.postgres import PostgresClock, postgres_engine
 from infra.runtime.pubsub import DEAD_LETTER_SUFFIX, BatchConsumer
@@ -206,7 +207,7 @@ def run_worker(
     """Run one worker until `stop` is set; `port` for health and metrics, else that of the settings (0: none)."""
     engine = postgres_engine(settings, SERVICE, pool_size=POOL_SIZE)
     try:
-        if upgrade_when_up(engine, stop, "worker_waits_for_postgres"):
+        if upgrade_when_up(lambda: upgrade(engine), stop):
             Worker(settings, engine, stop, options).run(settings.alert_worker_port if port is None else port)
     finally:
         engine.dispose()

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
 from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import Engine, text
+from sqlalchemy.exc import OperationalError
+
+from infra.runtime.logs import get_logger
+
+WAIT_S = 1.0
+_log = get_logger(__name__)
 
 
 def upgrade_schema(engine: Engine, schema: str, scripts: Path, advisory_lock: int) -> None:
@@ -25,3 +33,16 @@ def upgrade_schema(engine: Engine, schema: str, scripts: Path, advisory_lock: in
         config.set_main_option("path_separator", "os")
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
+
+
+def upgrade_when_up(upgrade: Callable[[], None], stop: threading.Event) -> bool:
+    """Bring a schema up to date, waiting for PostgreSQL as long as needed; False when stopped before."""
+    while not stop.is_set():
+        try:
+            upgrade()
+        except OperationalError as error:
+            _log.warning("waits_for_postgres", reason=type(error.orig).__name__)
+            stop.wait(WAIT_S)
+        else:
+            return True
+    return False

@@ -47,6 +47,9 @@ class Settings(BaseSettings):
     api_url: str = Field(default="http://127.0.0.1:8600", description="where clients reach the API")
     api_token: SecretStr | None = Field(default=None, description="bearer that the API accepts; empty: refuse all")
     app_password: SecretStr | None = Field(default=None, description="sign-in of the app; empty: refuse all")
+    compliance_users: SecretStr | None = Field(
+        default=None, description="people of compliance: name:role:token, one a line or comma-separated; empty: nobody"
+    )
 
     ethereum_rpc_urls: SecretStr | None = Field(
         default=None, description="comma-separated JSON-RPC addresses, the preferred one first; empty: no Chainlink"
@@ -78,6 +81,16 @@ class Settings(BaseSettings):
         default=None, description="keys that seal contacts: 32 bytes in URL-safe base64, comma-separated, newest first"
     )
 
+    pii_key_file: Path | None = Field(
+        default=None, description="file of keys that wrap the keys of personal data; empty: Cloud KMS"
+    )
+    pii_kms_key: str | None = Field(
+        default=None, description="Cloud KMS key, projects/P/locations/L/keyRings/R/cryptoKeys/K; empty: the key file"
+    )
+    pii_hash_key: SecretStr | None = Field(
+        default=None, description="with Cloud KMS: 32 bytes in base64 that key hashes of personal data, for ever"
+    )
+
     sendgrid_url: str = Field(default="https://api.sendgrid.com", description="root of SendGrid's API")
     sendgrid_api_key: SecretStr | None = Field(default=None, description="bearer of SendGrid's mail API; empty: none")
     sendgrid_from: str = Field(default="alerts@ballast.example", description="sender of mail, verified at SendGrid")
@@ -95,6 +108,24 @@ class Settings(BaseSettings):
     pagerduty_url: str = Field(default="https://events.pagerduty.com", description="root of PagerDuty's Events API")
     pagerduty_routing_key: SecretStr | None = Field(default=None, description="integration key; empty: none")
 
+    persona_url: str = Field(default="https://api.withpersona.com/api/v1", description="root of Persona's API")
+    persona_api_key: SecretStr | None = Field(default=None, description="bearer of Persona's API; empty: none")
+    persona_version: str = Field(default="2025-12-08", description="Persona-Version that requests are pinned to")
+    persona_template_id: str | None = Field(default=None, description="inquiry template, itmpl_...")
+    persona_webhook_secrets: SecretStr | None = Field(
+        default=None, description="comma-separated secrets of Persona's webhooks, two while one is rotated"
+    )
+
+    sumsub_url: str = Field(default="https://api.sumsub.com", description="root of Sumsub's API")
+    sumsub_app_token: SecretStr | None = Field(
+        default=None, description="X-App-Token, sbx:... for Sumsub's sandbox; empty: none"
+    )
+    sumsub_secret_key: SecretStr | None = Field(default=None, description="key that requests to Sumsub are signed with")
+    sumsub_level_name: str = Field(default="basic-kyc-level", description="level of verification, case-sensitive")
+    sumsub_webhook_secret: SecretStr | None = Field(
+        default=None, description="comma-separated secrets of Sumsub's webhooks, two while one is rotated"
+    )
+
     webhook_allowed_networks: str = Field(
         default="", description="comma-separated private networks that customers' webhooks may stand in; empty: none"
     )
@@ -108,8 +139,11 @@ class Settings(BaseSettings):
     alert_retention_days: int = Field(default=35, ge=1, description="days that PostgreSQL keeps ended notifications")
     alert_worker_port: int = Field(default=0, ge=0, lt=65536, description="health and metrics of the worker; 0: none")
     alert_upkeep_port: int = Field(default=0, ge=0, lt=65536, description="health and metrics of upkeep; 0: none")
+    compliance_worker_port: int = Field(
+        default=0, ge=0, lt=65536, description="health and metrics of compliance's worker; 0: none"
+    )
 
-    @field_validator("prices_dir", "price_feeds", "webhook_ca_file", mode="before")
+    @field_validator("prices_dir", "price_feeds", "webhook_ca_file", "pii_key_file", mode="before")
     @classmethod
     def _empty_is_none(cls, value: object) -> object:
         # Path("") is the working directory.

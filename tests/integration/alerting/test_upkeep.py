@@ -17,16 +17,14 @@ from typing import Any
 import httpx
 import pytest
 from sqlalchemy import Engine, text
-from sqlalchemy.exc import OperationalError
 
 from alerting.ledger import AlertEvent, PlannedNotification, store
 from alerting.notices import INTERNAL_TOPIC, Kind
-from alerting.upkeep import SERVICE, Job
+from alerting.upkeep import SERVICE
 from infra.embedded.services import child_environment
 from infra.embedded.state import StateFolder
 from infra.runtime.bigquery import Warehouse
 from infra.runtime.clock import SystemClock
-from infra.runtime.errors import NotReadyError
 from infra.runtime.heartbeats import read_heartbeats
 from infra.runtime.settings import PROJECT_ROOT, Settings
 
@@ -145,10 +143,8 @@ def test_upkeep__mirrors_watches_shows_itself_and_ends_when_asked(
         until(lambda: rate_events(engine) == ["warning"])
         plan(engine, 100)
         until(lambda: in_ledger(engine) <= in_warehouse(bigquery))
-        assert until(lambda: health(postgres_settings)) == (
-            200,
-            {"problem": None, "jobs": {"mirror": "ok", "rates": "ok", "retention": "ok"}},
-        )
+        found = until(lambda: (answer := health(postgres_settings)) and answer[0] == 200 and answer)
+        assert found[1] == {"problem": None, "jobs": {"mirror": "ok", "rates": "ok", "retention": "ok"}}
         assert postgres_settings.api_token is not None
         shown = httpx.get(
             f"http://127.0.0.1:{postgres_settings.alert_upkeep_port}/metrics",
@@ -158,8 +154,7 @@ def test_upkeep__mirrors_watches_shows_itself_and_ends_when_asked(
         assert shown.status_code == 200
         assert 'channel="sms",window="1h"} 0.0' in shown.text
         assert 'channel="email",window="1h"} NaN' in shown.text
-        beat = until(lambda: read_heartbeats(engine).get(SERVICE))
-        assert beat.problem is None
+        until(lambda: (beat := read_heartbeats(engine).get(SERVICE)) and beat.problem is None)
         process.send_signal(signal.SIGTERM)
         assert process.wait(PATIENCE_S) == 0
 
@@ -217,47 +212,8 @@ def test_upkeep__waits_for_postgres_and_can_be_stopped_meanwhile(
     log.write_bytes(b"")
     nowhere = {"BALLAST_POSTGRES_URL": "postgresql://ballast@127.0.0.1:9/ballast"}
     with upkeep(postgres_settings, bigquery, nowhere) as process:
-        until(lambda: "upkeep_waits_for_postgres" in log.read_text())
+        until(lambda: "waits_for_postgres" in log.read_text())
         process.send_signal(signal.SIGTERM)
         assert process.wait(PATIENCE_S) == 0
     events = [json.loads(line)["event"] for line in log.read_text().splitlines()]
-    assert "upkeep_ready" not in events
-
-
-@pytest.mark.parametrize(
-    ("error", "problem"),
-    [
-        (NotReadyError("away"), "work_not_ready"),
-        (OperationalError("select 1", {}, Exception("gone")), "work_postgres_failed"),
-        (ZeroDivisionError(), "work_failed"),
-    ],
-)
-def test_job__keeps_its_failure_to_itself_and_recovers(error: Exception, problem: str) -> None:
-    answers: list[Exception | bool] = [error, error, True, False]
-
-    def run() -> bool:
-        answer = answers.pop(0)
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
-
-    job = Job("work", 1.0, run)
-    assert [(job.once(), job.problem) for _ in range(4)] == [
-        (False, problem),
-        (False, problem),
-        (True, None),
-        (False, None),
-    ]
-
-
-def test_job__goes_on_at_once_while_there_is_more_and_closes_at_its_end() -> None:
-    stop, closed, left = threading.Event(), [], [True, True, False]
-
-    def run() -> bool:
-        has_more = left.pop(0)
-        if not left:
-            stop.set()
-        return has_more
-
-    Job("work", 3_600.0, run, lambda: closed.append(True)).repeat(stop)
-    assert (left, closed) == ([], [True])
+    assert "jobs_ready" not in events
