@@ -1,0 +1,1 @@
+"""Who the desk deals with and what moves: KYC, screening, monitoring, policies, and the work of officers."""

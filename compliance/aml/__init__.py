@@ -1,0 +1,1 @@
+"""Transaction monitoring: features by SQL, pure rules, and the gate that every transaction passes."""

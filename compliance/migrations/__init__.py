@@ -1,0 +1,5 @@
+"""Alembic migrations of schema `compliance`, applied from Python."""
+
+from compliance.migrations.apply import upgrade
+
+__all__ = ["upgrade"]
