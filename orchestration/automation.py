@@ -8,6 +8,8 @@ import dagster as dg
 DAILY_FRESHNESS = dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=36), warn_window=timedelta(hours=26))
 # Compaction and snapshots run every few minutes: an hour without one is late.
 INTRADAY_FRESHNESS = dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=1), warn_window=timedelta(minutes=15))
+# Copies of compliance are made every quarter of an hour.
+COPY_FRESHNESS = dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=2), warn_window=timedelta(minutes=40))
 
 DAILY_KEYS = {
     dg.AssetKey(["raw", "daily_closes"]),
@@ -19,6 +21,13 @@ DAILY_KEYS = {
     dg.AssetKey(["risk", "var_backtests"]),
     dg.AssetKey(["risk", "stress_results"]),
     dg.AssetKey(["risk", "stress_account_results"]),
+    # The lists are searched for changes each night.
+    dg.AssetKey(["compliance", "rescreening"]),
+}
+COPY_KEYS = {
+    dg.AssetKey(["raw", "compliance_transaction_logs"]),
+    dg.AssetKey(["raw", "compliance_case_events"]),
+    dg.AssetKey(["raw", "compliance_decisions"]),
 }
 INTRADAY_KEYS = {
     dg.AssetKey(["intermediate", "int_settlements__positions_compacted"]),
@@ -49,6 +58,8 @@ def apply_policies(definitions: dg.Definitions) -> dg.Definitions:
             changes["freshness_policy"] = DAILY_FRESHNESS
         if spec.key in INTRADAY_KEYS:
             changes["freshness_policy"] = INTRADAY_FRESHNESS
+        if spec.key in COPY_KEYS:
+            changes["freshness_policy"] = COPY_FRESHNESS
         if spec.key in DAILY_KEYS and spec.key.path[0] == "risk":
             changes["automation_condition"] = rebuild_value_at_risk()
         return spec.replace_attributes(**changes) if changes else spec  # type: ignore[arg-type]

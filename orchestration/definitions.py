@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from assets.compliance.assets import compliance_copies, rescreening
 from assets.dbt_build import prepare_manifest
 from assets.market_data.assets import daily_closes, market_prices, price_sets
 from assets.market_data.checks import daily_closes_expectations, market_prices_expectations
@@ -12,8 +13,13 @@ from assets.settlements.assets import settlement_events
 from assets.settlements.checks import settlement_events_expectations
 from infra.runtime.settings import Settings, load_settings
 from orchestration.automation import apply_policies
-from orchestration.jobs import risk_daily_job, risk_intraday_job
-from orchestration.schedules import risk_daily_schedule, risk_intraday_schedule
+from orchestration.jobs import compliance_job, compliance_rescreening_job, risk_daily_job, risk_intraday_job
+from orchestration.schedules import (
+    compliance_rescreening_schedule,
+    compliance_schedule,
+    risk_daily_schedule,
+    risk_intraday_schedule,
+)
 from orchestration.sensors.arrivals import raw_arrivals_sensor
 from orchestration.sensors.margin import margin_alert_sensor
 
@@ -47,11 +53,18 @@ def build_definitions(settings: Settings) -> dg.Definitions:
                 daily,
                 var_method_estimates,
                 var_backtest_assets,
+                compliance_copies,
+                rescreening,
                 *WRITTEN_OUTSIDE,
             ],
             asset_checks=[daily_closes_expectations, market_prices_expectations, settlement_events_expectations],
-            jobs=[risk_intraday_job, risk_daily_job],
-            schedules=[risk_daily_schedule, risk_intraday_schedule],
+            jobs=[risk_intraday_job, risk_daily_job, compliance_job, compliance_rescreening_job],
+            schedules=[
+                risk_daily_schedule,
+                risk_intraday_schedule,
+                compliance_schedule,
+                compliance_rescreening_schedule,
+            ],
             sensors=[
                 margin_alert_sensor,
                 raw_arrivals_sensor,

@@ -20,6 +20,7 @@ DEFAULT_PATHS = (
     "ingest",
     "assets",
     "alerting",
+    "compliance",
     "orchestration",
     "api",
     "streamlit_app",

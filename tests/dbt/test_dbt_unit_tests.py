@@ -52,6 +52,12 @@ COMPUTING_MODELS = {
     "notification_deliveries",
     "delivery_rates",
     "alert_trail",
+    "kyc_funnel",
+    "aml_alert_outcomes",
+    "screening_activity",
+    "sla",
+    "transaction_monitoring",
+    "compliance_decision_trail",
 }
 
 
