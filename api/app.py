@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
@@ -36,13 +37,19 @@ from api.stream.endpoints import router as stream_router
 from api.stream.hub import Hub
 from api.stream.policy import StreamPolicy
 from assets.risk.queries import Reader
+from compliance.api.people import People, people_of
+from compliance.api.services import build_services
+from compliance.api.valuation import LatestPrices
+from compliance.routes import router as compliance_router
+from compliance.routes import webhooks_router
 from infra.runtime.bigquery import Warehouse
 from infra.runtime.clock import Clock, SystemClock
+from infra.runtime.errors import SettingsError
 from infra.runtime.heartbeats import read_heartbeats
 from infra.runtime.postgres import postgres_engine
 from infra.runtime.sealing import Sealer
 from infra.runtime.settings import Settings
-from ingest.prices.feeds import PINNED_FEEDS
+from ingest.prices.feeds import PINNED_FEEDS, load_feeds
 from ingest.routes import router as prices_router
 
 API_VERSION = "1.0.0"
@@ -50,9 +57,15 @@ REQUEST_TIMEOUT_S = 20.0
 # Shorter than a request may last, so that a read of a server that is away ends as 503, not as 504.
 WAREHOUSE_DEADLINE_S = 5.0
 MAX_BODY_BYTES = 1_000_000
+WARMING_WAIT_S = 5.0
 _PROTECTED_ERRORS = documented(
     *("token_missing", "token_invalid", "token_not_configured", "request_invalid", "not_ready", "marts_not_built"),
     *("warehouse_failed", "request_timeout", "internal_error"),
+)
+_COMPLIANCE_ERRORS = documented(
+    *("token_missing", "token_invalid", "token_not_configured", "forbidden", "body_unreadable", "request_invalid"),
+    *("compliance_input_invalid", "compliance_not_ready", "not_ready", "warehouse_failed", "request_timeout"),
+    "internal_error",
 )
 # These have no token of ours; they answer with proofs, and pages, of their own.
 _PROVEN_ERRORS = documented("request_invalid", "not_ready", "request_timeout", "internal_error")
@@ -91,9 +104,11 @@ def create_app(
     """The application for these settings; it opens nothing before its lifespan begins.
 
     A `warehouse` or `engine` that is given is used and left open; otherwise the application makes and closes its own.
-    `monotonic` is the clock, in seconds, that deadlines of requests are measured by.
+    `monotonic` is the clock, in seconds, that deadlines of requests are measured by. Raises `SettingsError` where the
+    people of compliance cannot be read from the settings.
     """
     own_clock, policy = clock or SystemClock(), stream_policy or StreamPolicy()
+    people = _people(settings)
     app = Application(
         title="Ballast",
         version=API_VERSION,
@@ -115,12 +130,14 @@ def create_app(
         app.include_router(router, responses=_PROTECTED_ERRORS)
     app.include_router(verification_router, responses=_PROVEN_ERRORS)
     app.include_router(callbacks_router, responses=_PROVEN_ERRORS)
+    app.include_router(compliance_router, responses=_COMPLIANCE_ERRORS)
+    app.include_router(webhooks_router, responses=_PROVEN_ERRORS)
     app.include_router(stream_router)
     add_error_handlers(app)
     # The last added is the outermost.
     app.add_middleware(RequestTimeout, timeout_s=request_timeout_s)
     app.add_middleware(BodyLimit, max_bytes=MAX_BODY_BYTES)
-    app.add_middleware(BearerAuthentication, token=settings.api_token)
+    app.add_middleware(BearerAuthentication, token=settings.api_token, people=people)
     app.add_middleware(RequestContext)
     app.add_middleware(PagePolicy)
     return app
@@ -130,6 +147,14 @@ def _sealer(settings: Settings) -> Sealer | None:
     """What opens contacts; None without a key, and then routes that need it are not ready."""
     key = settings.sealing_key
     return Sealer(key) if key is not None and key.get_secret_value().strip() else None
+
+
+def _people(settings: Settings) -> People:
+    """Who may use compliance; the API's token, which many hold, must not be a person's."""
+    people = people_of(settings.compliance_users)
+    if has_token(settings.api_token) and people.holds(settings.api_token):
+        raise SettingsError("BALLAST_API_TOKEN is also the token of a person of BALLAST_COMPLIANCE_USERS; change one.")
+    return people
 
 
 def _operation_id(route: APIRoute) -> str:
@@ -170,7 +195,15 @@ def _lifespan(
             app.state.clock = clock
             app.state.settings = settings
             app.state.sealer = _sealer(settings)
-            app.state.price_feeds = settings.price_feeds or PINNED_FEEDS
+            feeds = app.state.price_feeds = settings.price_feeds or PINNED_FEEDS
+            services = app.state.compliance = build_services(settings, database, clock)
+            stack.callback(services.close)
+            if engine is None and people_of(settings.compliance_users):
+                # Reading the lists takes seconds, which the first person who searches should not wait for.
+                warming = threading.Thread(target=services.warm, name="compliance-warm", daemon=True)
+                warming.start()
+                stack.callback(warming.join, WARMING_WAIT_S)
+            app.state.compliance_prices = LatestPrices(reader, clock, partial(load_feeds, feeds))
             yield
 
     return lifespan

@@ -1,4 +1,4 @@
-"""Who may ask: one bearer token, refused by default.
+"""Who may ask: the API's bearer token, or at compliance a person's, refused by default.
 
 Exceptions are the health checks, and addresses whose requests carry a proof of their own: a provider's signature, or a
 token in the address that was mailed to somebody.
@@ -15,12 +15,17 @@ from pydantic import SecretStr
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.errors import ApiError, TokenInvalidError, TokenMissingError, TokenNotConfiguredError, error_response
+from compliance.api.access import ACTOR_KEY
+from compliance.api.people import API_TOKEN_READER, People
+from compliance.model import Actor
 
 OPEN_PATHS = frozenset({"/healthz", "/readyz"})
 CALLBACKS_PREFIX = "/v1/callbacks/"
 MAILED_PREFIX = "/v1/alert-verifications/"
+COMPLIANCE_PREFIX = "/v1/compliance/"
+IDENTITY_PREFIX = f"{COMPLIANCE_PREFIX}webhooks/"
 # Their routes check signature or token themselves.
-PROVEN_PREFIXES = (CALLBACKS_PREFIX, MAILED_PREFIX)
+PROVEN_PREFIXES = (CALLBACKS_PREFIX, MAILED_PREFIX, IDENTITY_PREFIX)
 # Plain segments only, so that no address leads out of the prefix again: no empty one, none that begins with a dot.
 _PROVEN_REST = re.compile(r"[A-Za-z0-9_~-][A-Za-z0-9_.~-]*(?:/[A-Za-z0-9_~-][A-Za-z0-9_.~-]*)*")
 # A browser's WebSocket sends no headers of its own, so that it offers the token as a second subprotocol.
@@ -32,11 +37,13 @@ class BearerAuthentication:
     """Middleware that lets only open paths and the token's holders through to the routes.
 
     It stands before routing, so an address that no one thought of is closed too, and a stranger cannot tell which
-    addresses exist.
+    addresses exist. `people` are let through to compliance alone; who it is stands in the scope, where the API's own
+    token is a reader without a name.
     """
 
-    def __init__(self, app: ASGIApp, token: SecretStr | None) -> None:
+    def __init__(self, app: ASGIApp, token: SecretStr | None, people: People | None = None) -> None:
         self._app = app
+        self._people = people or People()
         self._expected = _digest(token.get_secret_value().encode()) if has_token(token) and token else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -59,7 +66,9 @@ class BearerAuthentication:
             await error_response(scope, refusal)(scope, receive, send)
 
     def _refusal(self, scope: Scope) -> ApiError | None:
-        if self._expected is None:
+        is_compliance = scope["type"] == "http" and scope["path"].startswith(COMPLIANCE_PREFIX)
+        people = self._people if is_compliance else People()
+        if self._expected is None and not people:
             return TokenNotConfiguredError(
                 "The API has no token, so it refuses every request. Set BALLAST_API_TOKEN and start it again."
             )
@@ -67,9 +76,16 @@ class BearerAuthentication:
         given = offered[0] if len(offered) == 1 else None
         if given is None:
             return TokenMissingError("Send exactly one header 'Authorization: Bearer <token>'.")
-        if not hmac.compare_digest(_digest(given), self._expected):
+        actor = self._actor(given, people)
+        if actor is None:
             return TokenInvalidError("The token is not the API's. Send the value of BALLAST_API_TOKEN.")
+        scope[ACTOR_KEY] = actor
         return None
+
+    def _actor(self, token: bytes, people: People) -> Actor | None:
+        person = people.actor_of(token)
+        is_own = self._expected is not None and hmac.compare_digest(_digest(token), self._expected)
+        return person or (API_TOKEN_READER if is_own else None)
 
 
 def has_own_proof(path: str, raw_path: bytes | None = None) -> bool:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from traceback import extract_tb
 from typing import Any
 
 import requests
@@ -36,13 +37,26 @@ from alerting.errors import (
     VerificationLimitError,
 )
 from assets.risk.engine.errors import RiskInputError
+from compliance.aml.errors import TransactionConflictError, TransactionUnknownError
+from compliance.api import errors as routes
+from compliance.errors import (
+    CaseConflictError,
+    CaseNotFoundError,
+    ComplianceInputError,
+    ComplianceNotReadyError,
+    ForbiddenError,
+)
+from compliance.kyc.errors import WebhookInvalidError, WebhookNotConfiguredError, WebhookRefusedError
+from infra.runtime import sealing
 from infra.runtime.cursors import CursorInvalidError
-from infra.runtime.errors import AppendError, BallastError, NotReadyError, WarehouseError
+from infra.runtime.errors import AppendError, BallastError, NotReadyError, SettingsError, WarehouseError
 from infra.runtime.logs import get_logger
 from ingest.errors import AssetUnknownError, FeedTableError
 
 REQUEST_ID_KEY = "ballast.request_id"
 MAX_VALIDATION_REASONS = 5
+MAX_NAME_LENGTH = 80
+PERSONAL_PREFIX = "/v1/compliance/"
 _RETRY_SOON = {"Retry-After": "5"}
 _RETRY_LATER = {"Retry-After": "30"}
 # What the clients let through when their server is away.
@@ -166,6 +180,19 @@ RULES: Mapping[str, Rule] = {
     CallbackInvalidError.code: Rule(400),
     CallbackRefusedError.code: Rule(403),
     CallbackNotConfiguredError.code: Rule(503, headers=_RETRY_LATER),
+    ComplianceNotReadyError.code: Rule(503, headers=_RETRY_LATER),
+    ComplianceInputError.code: Rule(422),
+    ForbiddenError.code: Rule(403),
+    CaseNotFoundError.code: Rule(404),
+    CaseConflictError.code: Rule(409),
+    TransactionUnknownError.code: Rule(404),
+    routes.HitNotFoundError.code: Rule(404),
+    routes.PolicyNotFoundError.code: Rule(404),
+    TransactionConflictError.code: Rule(409),
+    routes.SettlementBlockedError.code: Rule(409),
+    WebhookInvalidError.code: Rule(400),
+    WebhookRefusedError.code: Rule(403),
+    WebhookNotConfiguredError.code: Rule(503, headers=_RETRY_LATER),
     AssetsUnknownError.code: Rule(422),
     RiskInputError.code: Rule(422),
     MartsNotBuiltError.code: Rule(
@@ -181,8 +208,10 @@ RULES: Mapping[str, Rule] = {
     RequestTimeoutError.code: Rule(504, headers=_RETRY_SOON),
     InternalError.code: Rule(500, "The API failed; look up the request id in its log."),
     "request_invalid": Rule(422),
+    "body_unreadable": Rule(400),
 }
 _HTTP_CODES: Mapping[int, tuple[str, str]] = {
+    400: ("body_unreadable", "The request body cannot be read; send JSON in UTF-8."),
     404: ("not_found", "There is no such address; /openapi.json lists them."),
     405: ("method_not_allowed", "This address does not take that method; /openapi.json lists them."),
     413: ("body_too_large", "The request body is too large."),
@@ -195,6 +224,7 @@ class ErrorDetail(BaseModel):
     code: str = Field(description="stable, for programs", examples=["account_unknown"])
     message: str = Field(description="what was wrong and what to do, for people")
     request_id: str = Field(description="also in the header X-Request-ID; finds the request in the log")
+    case_id: str | None = Field(default=None, description="where an officer decides; only for a blocked settlement")
 
 
 class ErrorBody(BaseModel):
@@ -220,15 +250,32 @@ def error_response(scope: Scope, error: Exception) -> JSONResponse:
         code, message = _HTTP_CODES.get(error.status_code, (f"http_{error.status_code}", str(error.detail)))
         return _response(scope, error.status_code, code, message, error.headers or {})
     known = as_ballast_error(error)
+    if isinstance(known, SettingsError | sealing.UnsealError) and _is_personal(scope):
+        _log.error("key_ring_unusable", code=known.code, reason=known.message)
+        known = ComplianceNotReadyError("Personal data cannot be sealed or opened now; the API's log tells why.")
     rule = RULES.get(known.code)
     if rule is None:
         known = InternalError(known.message)
         rule = RULES[InternalError.code]
     if rule.status in (500, 502):
-        _log.error("request_failed", code=known.code, reason=known.message, exc_info=error)
+        _log_failure(scope, known, error)
     elif rule.status > 502:
         _log.warning("request_not_served", code=known.code, reason=known.message)
-    return _response(scope, rule.status, known.code, rule.message or known.message, rule.headers)
+    case_id = known.case_id if isinstance(known, routes.SettlementBlockedError) else None
+    return _response(scope, rule.status, known.code, rule.message or known.message, rule.headers, case_id)
+
+
+def _log_failure(scope: Scope, known: BallastError, error: Exception) -> None:
+    if not _is_personal(scope):
+        _log.error("request_failed", code=known.code, reason=known.message, exc_info=error)
+        return
+    # What a library says of a failure may quote what it was given, which is of persons here.
+    frames = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in extract_tb(error.__traceback__)]
+    _log.error("request_failed", code=known.code, reason=type(error).__name__, frames=frames)
+
+
+def _is_personal(scope: Scope) -> bool:
+    return str(scope.get("path", "")).startswith(PERSONAL_PREFIX)
 
 
 def as_ballast_error(error: Exception) -> BallastError:
@@ -256,10 +303,18 @@ async def _on_error(request: Request, error: Exception) -> JSONResponse:
 async def _on_invalid_request(request: Request, error: Exception) -> JSONResponse:
     """Name each field and its rule; the value itself is not repeated, for it may be a secret."""
     assert isinstance(error, RequestValidationError)
-    reasons = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()[:MAX_VALIDATION_REASONS]]
+    reasons = [f"{_place(e['loc'])}: {e['msg']}" for e in error.errors()[:MAX_VALIDATION_REASONS]]
     return _response(request.scope, 422, "request_invalid", "; ".join(reasons), {})
 
 
-def _response(scope: Scope, status: int, code: str, message: str, headers: Mapping[str, str]) -> JSONResponse:
-    detail = ErrorDetail(code=code, message=message, request_id=scope.get(REQUEST_ID_KEY, ""))
-    return JSONResponse(ErrorBody(error=detail).model_dump(), status, dict(headers))
+def _place(location: Sequence[object]) -> str:
+    """Where in the request; a name is the caller's own where the field is unknown, so that it is cut and cleaned."""
+    names = [str(part)[:MAX_NAME_LENGTH] for part in location]
+    return ".".join(names).encode("utf-8", "backslashreplace").decode()
+
+
+def _response(
+    scope: Scope, status: int, code: str, message: str, headers: Mapping[str, str], case_id: str | None = None
+) -> JSONResponse:
+    detail = ErrorDetail(code=code, message=message, request_id=scope.get(REQUEST_ID_KEY, ""), case_id=case_id)
+    return JSONResponse(ErrorBody(error=detail).model_dump(exclude_none=True), status, dict(headers))

@@ -55,6 +55,7 @@ MAX_SILENCE_S: Mapping[str, float] = {
     "consumer": 10,
     "alert-worker": 10,
     "alert-upkeep": 30,
+    "compliance-worker": 30,
     "runner": 30,
     "oracle": 10,
 }

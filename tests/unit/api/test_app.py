@@ -18,7 +18,7 @@ from infra.runtime.errors import SettingsError
 from infra.runtime.settings import Settings
 
 ALLOWED = (
-    *("infra.runtime", "ingest", "alerting", "api"),
+    *("infra.runtime", "ingest", "alerting", "api", "compliance"),
     *("assets.risk.engine", "assets.risk.history_queries", "assets.risk.queries", "assets.risk.stress_queries"),
     "assets.risk.var_queries",
 )
