@@ -20,6 +20,9 @@ app = typer.Typer(
 risk = typer.Typer(help="Risk in the terminal.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(risk, name="risk")
 
+# The room's own commands parse these.
+PASSED_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
+
 Prices = Annotated[
     Path | None,
     typer.Option("--prices", metavar="FOLDER", help="folder with one CSV of daily closes per asset; else simulated"),
@@ -120,6 +123,22 @@ def risk_var(
 
     is_confirmed = commands.risk_var(account, book, as_of, window, horizon, methods or (), confidences or (), as_json)
     raise typer.Exit(0 if is_confirmed else 1)
+
+
+@app.command("compliance", context_settings=PASSED_ON, add_help_option=False)
+def compliance(context: typer.Context) -> None:
+    """The record, keys and lists of compliance: verify-ledger, rotate-keys, load-list, screen."""
+    from infra.embedded import cli_compliance
+
+    cli_compliance.run("compliance", context.args)
+
+
+@app.command("policy", context_settings=PASSED_ON, add_help_option=False)
+def policy(context: typer.Context) -> None:
+    """Policies as files: test them, and replay one over what happened."""
+    from infra.embedded import cli_compliance
+
+    cli_compliance.run("policy", context.args)
 
 
 def main() -> None:

@@ -10,6 +10,7 @@ from urllib.parse import unquote, urlsplit
 
 from pydantic import SecretStr
 
+from infra.embedded.compliance_credentials import complete_compliance
 from infra.embedded.errors import EmbeddedError
 from infra.embedded.ports import HOST, Ports
 from infra.embedded.provider_credentials import complete_providers, elsewhere
@@ -28,7 +29,7 @@ def ensure_env_file(state_dir: Path, ports: Ports, market: MarketChoice | None =
     """Write `ballast.env` for these ports and prices, keeping the secrets that are there; True if it is the first time.
 
     Values under other names are kept, and so are addresses that lead elsewhere than this machine: a webhook, a provider
-    of mail, texts or pages with its credentials, price sources.
+    of mail, texts, pages or identities with its credentials, price sources.
     """
     file = state_dir / ENV_FILE_NAME
     present = read_env_file(file)
@@ -40,6 +41,7 @@ def ensure_env_file(state_dir: Path, ports: Ports, market: MarketChoice | None =
     else:
         _drop_local_sources(values, local)
     complete_providers(values, state_dir, ports)
+    complete_compliance(values, state_dir, ports)
     if market is not None:
         values.update(_market(market))
         if market.prices is None:
@@ -167,6 +169,7 @@ def _endpoints(ports: Ports, values: dict[str, str]) -> dict[str, str]:
         "BALLAST_ORACLE_PORT": str(ports.oracle),
         "BALLAST_ALERT_WORKER_PORT": str(ports.alert_worker),
         "BALLAST_ALERT_UPKEEP_PORT": str(ports.alert_upkeep),
+        "BALLAST_COMPLIANCE_WORKER_PORT": str(ports.compliance_worker),
         "BALLAST_APP_URL": elsewhere(values, "BALLAST_APP_URL") or f"http://{HOST}:{ports.app}",
         "BALLAST_WEBHOOK_URL": elsewhere(values, "BALLAST_WEBHOOK_URL") or webhook,
     }

@@ -28,6 +28,9 @@ _OFFSETS = {
     "oracle": 17,
     "alert_worker": 18,
     "alert_upkeep": 19,
+    "persona": 20,
+    "sumsub": 21,
+    "compliance_worker": 22,
 }
 _HIGHEST_BASE = 65535 - max(_OFFSETS.values())
 
@@ -50,10 +53,13 @@ class Ports:
     oracle: int
     alert_worker: int
     alert_upkeep: int
+    persona: int
+    sumsub: int
+    compliance_worker: int
 
     @classmethod
     def from_base(cls, base: int = DEFAULT_BASE) -> Ports:
-        """The block that starts at `base`; raises `EmbeddedError` outside 1024..65516."""
+        """The block that starts at `base`; raises `EmbeddedError` outside 1024..65513."""
         if not 1024 <= base <= _HIGHEST_BASE:
             raise EmbeddedError(f"Port base {base} is out of range: give a number from 1024 to {_HIGHEST_BASE}.")
         return cls(**{name: base + offset for name, offset in _OFFSETS.items()})

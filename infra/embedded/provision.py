@@ -1,8 +1,8 @@
 """Prepares the ground once it answers: `python -m infra.embedded.provision`. Safe to repeat.
 
-Creates datasets, the tables that Ballast writes itself, topics with their subscriptions, and the PostgreSQL schema;
-then registers the people of the simulated book's accounts and publishes the book. dbt creates everything else when a
-job runs.
+Creates datasets, the tables that Ballast writes itself, topics with their subscriptions, and the PostgreSQL schemas;
+records the policies; then registers the people and customers of the simulated book's accounts, loads a fictional
+sanctions list where none is active, and publishes the book. dbt creates everything else when a job runs.
 """
 
 from __future__ import annotations
@@ -15,10 +15,13 @@ import alerting.margin.store
 import alerting.margin.thresholds
 import alerting.mirror_tables
 import assets.risk.tables
+import compliance.migrations
+import compliance.mirror_tables
 import ingest.tables
 import ingest.topics
 from alerting.migrations.apply import upgrade
 from alerting.preferences.service import register_contacts
+from infra.embedded.compliance_ground import load_sample_list, record_policies, register_customers
 from infra.embedded.people import book_people
 from infra.runtime.bigquery import Warehouse
 from infra.runtime.clock import SystemClock
@@ -47,6 +50,7 @@ TABLES = (
     *alerting.margin.store.TABLES,
     alerting.margin.thresholds.ACCOUNT_THRESHOLDS,
     *alerting.mirror_tables.TABLES,
+    *compliance.mirror_tables.TABLES,
     *assets.risk.tables.TABLES,
 )
 
@@ -56,10 +60,12 @@ def provision(settings: Settings, progress: Callable[[str], None] = lambda _step
     provision_warehouse(settings, progress)
     progress("topics and subscriptions")
     ensure_topics(settings, TOPICS)
-    progress("PostgreSQL schema")
+    progress("PostgreSQL schemas")
     engine = postgres_engine(settings)
     try:
         upgrade(engine)
+        compliance.migrations.upgrade(engine)
+        record_policies(engine, SystemClock())
     finally:
         engine.dispose()
 
@@ -88,6 +94,19 @@ def register_people(settings: Settings, events: Sequence[SettlementEvent]) -> in
         engine.dispose()
 
 
+def prepare_compliance(settings: Settings, events: Sequence[SettlementEvent]) -> int:
+    """Give compliance what it judges by: a fictional list where none is active, and a customer for each account.
+
+    How many customers are new. Only for a book that is simulated. Repeating it changes nothing.
+    """
+    engine, clock = postgres_engine(settings), SystemClock()
+    try:
+        load_sample_list(engine, clock)
+        return register_customers(settings, engine, clock, (event.account_id for event in events))
+    finally:
+        engine.dispose()
+
+
 def publish_book(
     settings: Settings, events: Sequence[SettlementEvent], progress: Callable[[int, int], None] = lambda _d, _t: None
 ) -> None:
@@ -105,8 +124,9 @@ def main() -> None:
     provision(settings, lambda step: log.info("provisioning", step=step))
     events = collect_book(settings, collect_closes(settings, SystemClock()))
     registered = register_people(settings, events)
+    customers = prepare_compliance(settings, events)
     publish_book(settings, events)
-    log.info("provisioned", events_of_book=len(events), contacts_registered=registered)
+    log.info("provisioned", events_of_book=len(events), contacts_registered=registered, customers_created=customers)
 
 
 if __name__ == "__main__":

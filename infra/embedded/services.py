@@ -64,7 +64,7 @@ def all_services(state: StateFolder, ports: Ports) -> tuple[Service, ...]:
 
 
 def ground_services(state: StateFolder, ports: Ports) -> tuple[Service, ...]:
-    """The servers that stand for BigQuery, Pub/Sub, PostgreSQL, the price sources and the receivers of alerts."""
+    """The servers that stand for BigQuery, Pub/Sub, PostgreSQL, the price sources, the receivers of alerts and KYC."""
     folder = state.path
     return (
         Service(
@@ -109,6 +109,18 @@ def ground_services(state: StateFolder, ports: Ports) -> tuple[Service, ...]:
             ports=(ports.inbox,),
             probes=(HttpProbe(ports.inbox, "/healthz"),),
             address=f"http://{HOST}:{ports.inbox}",
+        ),
+        Service(
+            name="kyc-providers",
+            group=Group.GROUND,
+            argv=_module(
+                "infra.embedded.kyc",
+                *("--data-dir", str(folder / "kyc")),
+                *("--persona-port", str(ports.persona), "--sumsub-port", str(ports.sumsub)),
+            ),
+            ports=(ports.persona, ports.sumsub),
+            probes=(HttpProbe(ports.persona, "/healthz"), HttpProbe(ports.sumsub, "/healthz")),
+            address=f"http://{HOST}:{ports.persona}",
         ),
     )
 
@@ -159,6 +171,15 @@ def worker_services(ports: Ports) -> tuple[Service, ...]:
             ports=(ports.alert_upkeep,),
             probes=(HttpProbe(ports.alert_upkeep, "/healthz"), HeartbeatProbe("alert-upkeep", 30)),
             address=f"http://{HOST}:{ports.alert_upkeep}",
+            stop_wait_s=20,
+        ),
+        Service(
+            name="compliance-worker",
+            group=Group.WORKERS,
+            argv=_module("compliance.worker"),
+            ports=(ports.compliance_worker,),
+            probes=(HttpProbe(ports.compliance_worker, "/healthz"), HeartbeatProbe("compliance-worker", 30)),
+            address=f"http://{HOST}:{ports.compliance_worker}",
             stop_wait_s=20,
         ),
         Service(

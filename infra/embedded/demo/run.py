@@ -15,14 +15,16 @@ from assets.risk import queries, stress_queries, var_queries
 from infra.embedded.credentials import stack_settings
 from infra.embedded.demo import tables
 from infra.embedded.demo.alerts import drop_prices
+from infra.embedded.demo.compliance import load_libraries, show_gate
 from infra.embedded.demo.stage import Demo
 from infra.embedded.demo.warm_runner import WarmRunner, warm_runner
 from infra.embedded.errors import EmbeddedError
 from infra.embedded.market import connect, opening_prices
 from infra.embedded.ports import Ports
-from infra.embedded.provision import provision, publish_book, register_people
+from infra.embedded.provision import prepare_compliance, provision, publish_book, register_people
 from infra.embedded.state import MarketChoice
 from infra.embedded.supervisor import Stack
+from infra.runtime.logs import configure_logs
 from infra.runtime.settings import load_settings
 from ingest.closes import PriceSet
 from ingest.market import collect_book, collect_closes
@@ -30,7 +32,7 @@ from ingest.prices.reads import LATEST_WITHIN, latest_prices
 from ingest.publish import arrived_events
 
 GROUND = ("bigquery", "pubsub", "postgres", "ethereum", "hermes", "inbox")
-WORKERS = ("consumer", "oracle", "alert-worker", "alert-upkeep", "dagster-code", "dagster-daemon")
+WORKERS = ("consumer", "oracle", "alert-worker", "alert-upkeep", "compliance-worker", "dagster-code", "dagster-daemon")
 ARRIVAL_TIMEOUT_S = 120.0
 BUILD_ATTEMPTS = 3
 SHOWN_ACCOUNTS = 8
@@ -53,6 +55,8 @@ def run_demo(prices: Path | None, accounts: int, seed: int) -> None:
     Raises `BallastError` for what a person can mend; whatever was started is stopped in any case.
     """
     started = time.monotonic()
+    # What this process does is printed; its servers keep logs of their own.
+    configure_logs("demo", "ERROR")
     console = _console()
     folder = load_settings().state_dir / "demo"
     choice = MarketChoice(prices=prices, seed=seed, accounts=accounts)
@@ -106,6 +110,7 @@ def _play(console: Console, stack: Stack, choice: MarketChoice) -> None:
         market.jump(opening_prices(found))
         # Consumer, oracle, the processes of alerting and Dagster's daemon start while data are loaded.
         workers = background.submit(stack.up, WORKERS)
+        background.submit(load_libraries)
         _load_book(demo, found, workers)
         with demo.step("Dagster is loading"):
             runner.wait_ready()
@@ -115,6 +120,7 @@ def _play(console: Console, stack: Stack, choice: MarketChoice) -> None:
         with demo.step("margin sensor and alert worker are starting"):
             workers.result()
         drop_prices(demo, market)
+        show_gate(demo)
 
 
 def _check(workers: Future[None]) -> None:
@@ -134,6 +140,7 @@ def _load_book(demo: Demo, found: PriceSet, workers: Future[None]) -> None:
     ids = [event.event_id for event in events]
     with demo.step(f"book of {len(ids)} settlement events through Pub/Sub", total=len(ids)) as progress:
         register_people(demo.settings, events)
+        prepare_compliance(demo.settings, events)
         publish_book(demo.settings, events)
         deadline = time.monotonic() + ARRIVAL_TIMEOUT_S
         while (arrived := len(arrived_events(demo.warehouse, ids))) < len(ids):

@@ -32,7 +32,8 @@ def _fails(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], 
 
 def test_help__names_every_command() -> None:
     shown = CliRunner().invoke(cli.app, ["--help"]).output
-    assert all(command in shown for command in ("up", "down", "status", "logs", "reset", "demo", "risk"))
+    commands = ("up", "down", "status", "logs", "reset", "demo", "risk", "compliance", "policy")
+    assert all(command in shown for command in commands)
 
 
 def test_cli__imports_nothing_slow() -> None:
@@ -108,6 +109,31 @@ def test_risk_var__on_a_stack_that_is_down_says_how_to_start_it(
     state.prepare()
     ensure_env_file(state.path, Ports.free())
     assert "`ballast up` starts it" in _fails(monkeypatch, capsys, "risk", "var", "--book")
+
+
+COMMANDS = {
+    "compliance": ("verify-ledger", "rotate-keys", "load-list", "screen"),
+    "policy": ("test", "replay"),
+}
+
+
+@pytest.mark.parametrize("group", COMMANDS)
+def test_compliance__groups_name_the_commands_that_the_room_brings(group: str) -> None:
+    shown = CliRunner().invoke(cli.app, [group, "--help"])
+    assert shown.exit_code == 0, shown.output
+    assert all(command in shown.output for command in COMMANDS[group])
+
+
+def test_compliance__a_command_that_is_not_there_is_a_usage_error() -> None:
+    shown = CliRunner().invoke(cli.app, ["compliance", "forget-everything"])
+    assert (shown.exit_code, "forget-everything" in shown.output) == (2, True)
+
+
+def test_compliance__a_module_that_does_not_load_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "compliance.cli_policy", None)
+    assert "compliance.cli_policy does not load" in _fails(monkeypatch, capsys, "policy", "test")
 
 
 def test_logs__unknown_name_lists_the_known(

@@ -32,6 +32,13 @@ SECRETS = {
     "BALLAST_TWILIO_AUTH_TOKEN",
     "BALLAST_PAGERDUTY_ROUTING_KEY",
     "BALLAST_SENDGRID_WEBHOOK_KEY",
+    "BALLAST_COMPLIANCE_USERS",
+    "BALLAST_PERSONA_API_KEY",
+    "BALLAST_PERSONA_TEMPLATE_ID",
+    "BALLAST_PERSONA_WEBHOOK_SECRETS",
+    "BALLAST_SUMSUB_APP_TOKEN",
+    "BALLAST_SUMSUB_SECRET_KEY",
+    "BALLAST_SUMSUB_WEBHOOK_SECRET",
 }
 
 
@@ -83,6 +90,10 @@ def test_env_file__other_ports_move_endpoints_and_keep_secrets(tmp_path: Path) -
         assert after[f"BALLAST_{name}_URL"] == "http://127.0.0.1:9614"
     assert after["BALLAST_APP_URL"] == "http://127.0.0.1:9601"
     assert (after["BALLAST_ALERT_WORKER_PORT"], after["BALLAST_ALERT_UPKEEP_PORT"]) == ("9618", "9619")
+    assert after["BALLAST_PERSONA_URL"] == "http://127.0.0.1:9620/api/v1"
+    assert after["BALLAST_SUMSUB_URL"] == "http://127.0.0.1:9621"
+    assert after["BALLAST_COMPLIANCE_WORKER_PORT"] == "9622"
+    assert after["BALLAST_PII_KEY_FILE"] == before["BALLAST_PII_KEY_FILE"]
     assert after["BALLAST_DBT_TARGET"] == "embedded"
 
 
@@ -105,6 +116,8 @@ PROVIDERS = {
     "SENDGRID": ("API_KEY", "WEBHOOK_KEY"),
     "TWILIO": ("ACCOUNT_SID", "AUTH_TOKEN", "FROM"),
     "PAGERDUTY": ("ROUTING_KEY",),
+    "PERSONA": ("API_KEY", "TEMPLATE_ID", "WEBHOOK_SECRETS"),
+    "SUMSUB": ("APP_TOKEN", "SECRET_KEY", "WEBHOOK_SECRET"),
 }
 
 

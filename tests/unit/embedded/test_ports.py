@@ -29,17 +29,20 @@ def test_ports__default_block_is_the_documented_one() -> None:
         oracle=8617,
         alert_worker=8618,
         alert_upkeep=8619,
+        persona=8620,
+        sumsub=8621,
+        compliance_worker=8622,
     )
 
 
 def test_ports__base_shifts_all() -> None:
     shifted, default = astuple(Ports.from_base(9600)), astuple(Ports.from_base())
-    assert [new - old for new, old in zip(shifted, default, strict=True)] == [1000] * 14
+    assert [new - old for new, old in zip(shifted, default, strict=True)] == [1000] * 17
 
 
-@pytest.mark.parametrize("base", [0, 1023, 65517, 70000])
+@pytest.mark.parametrize("base", [0, 1023, 65514, 70000])
 def test_ports__base_out_of_range_is_refused(base: int) -> None:
-    with pytest.raises(EmbeddedError, match="from 1024 to 65516"):
+    with pytest.raises(EmbeddedError, match="from 1024 to 65513"):
         Ports.from_base(base)
 
 
@@ -50,7 +53,7 @@ def test_ports__dict_round_trip() -> None:
 
 def test_ports__of_an_older_version_are_completed() -> None:
     ports = Ports.from_base(9000)
-    unknown = ("ethereum", "hermes", "oracle", "alert_worker", "alert_upkeep")
+    unknown = ("ethereum", "hermes", "oracle", "alert_worker", "alert_upkeep", "persona", "sumsub", "compliance_worker")
     older = {name: port for name, port in ports.as_dict().items() if name not in unknown}
     assert Ports.from_dict(older | {"inbox": 9999}) == replace(ports, inbox=9999)
 

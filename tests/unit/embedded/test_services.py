@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import signal
@@ -75,8 +76,11 @@ def test_files__no_secret_leaves_the_env_file(state: StateFolder, services: tupl
     write_dagster_home(state, Ports.from_base())
     values = read_env_file(state.path / "ballast.env")
     secrets = [values[name] for name in values if name.endswith(("TOKEN", "PASSWORD", "SECRET", "_KEY", "_SID"))]
+    secrets += [values[f"BALLAST_{name}"] for name in ("PERSONA_WEBHOOK_SECRETS", "PERSONA_TEMPLATE_ID")]
+    secrets += [person.split(":", 2)[2] for person in values["BALLAST_COMPLIANCE_USERS"].split(",")]
+    secrets += json.loads(Path(values["BALLAST_PII_KEY_FILE"]).read_text())["keys"].values()
     secrets.append(values["BALLAST_POSTGRES_URL"].split(":")[2].split("@")[0])
-    private = ("ballast.env", "sendgrid-events.pem")
+    private = ("ballast.env", "sendgrid-events.pem", "pii-keys.json")
     written = [file for file in state.path.rglob("*") if file.is_file() and file.name not in private]
     assert len(written) >= 4
     for file in written:
