@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -57,6 +58,17 @@ def _quiet_the_emulator() -> None:
     warnings.filterwarnings("ignore", module="sqlglot")
 
 
+def _collect_garbage_seldom() -> None:
+    """Pass over what stays for ever, and look at the rest after 50,000 new objects instead of 700.
+
+    Syntax trees are made of ten thousands of objects that refer to each other: the collector, which looks at all of
+    them again and again while they grow, takes longer than the parser.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
+
+
 async def _serve(options: argparse.Namespace, project: str, token: str) -> int:
     from infra.embedded.bigquery.auth import BearerToken
     from infra.embedded.bigquery.server import HOST, ServerConfig, build_server
@@ -80,6 +92,7 @@ async def _serve(options: argparse.Namespace, project: str, token: str) -> int:
         BearerToken(token),
     )
     await server.start()
+    _collect_garbage_seldom()
     address = f"http://{HOST}:{server.rest_port}"
     sys.stdout.write(f"BigQuery is ready: REST {address}, gRPC {HOST}:{server.grpc_port}\n")
     sys.stdout.flush()

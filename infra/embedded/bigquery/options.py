@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import sqlglot
 from bqemulator.sql import translator
 from sqlglot import exp
 
 from infra.embedded.bigquery.patching import replace
+from infra.embedded.bigquery.syntax import shared_tree
 
 _WITHOUT_EFFECT = {"description", "friendly_name", "labels"}
 _NOTHING = "SELECT 1"
@@ -31,11 +31,7 @@ def _only_describes(bq_sql: str) -> bool:
     text = bq_sql.lower()
     if "alter" not in text or "options" not in text:
         return False
-    try:
-        trees = sqlglot.parse(bq_sql, read="bigquery")
-    except (sqlglot.errors.SqlglotError, RecursionError):
-        return False
-    statement = trees[0] if len(trees) == 1 else None
+    statement = shared_tree(bq_sql)
     if not isinstance(statement, exp.Alter) or str(statement.args.get("kind")).upper() != "TABLE":
         return False
     actions = statement.args["actions"]

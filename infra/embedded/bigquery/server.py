@@ -31,6 +31,7 @@ from infra.embedded.bigquery import (
     rows,
     snapshots,
     statements,
+    syntax,
     tables,
     translations,
     workers,
@@ -93,6 +94,8 @@ def repair(config: ServerConfig, locks: StatementLocks) -> None:
     translations.remember_translations()
     translations.remember_table_names()
     parameters.look_in_lists_early()
+    syntax.parse_texts_once()
+    syntax.copy_trees_faster()
     statements.order_statements(locks)
     statements.report_failures_as_invalid_queries()
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import duckdb
-import sqlglot
 from bqemulator.catalog import ddl_sync
 from bqemulator.domain.errors import DomainError, InvalidQueryError
 from bqemulator.domain.events import TableDataChanged
@@ -21,6 +19,7 @@ from infra.embedded.bigquery.connections import end_transaction
 from infra.embedded.bigquery.locks import StatementLocks, TableKey
 from infra.embedded.bigquery.parameters import parameter_types
 from infra.embedded.bigquery.patching import replace_everywhere
+from infra.embedded.bigquery.syntax import shared_tree
 from infra.runtime.logs import get_logger
 
 _READS = (exp.Select, exp.SetOperation, exp.Subquery)
@@ -40,7 +39,7 @@ def order_statements(locks: StatementLocks) -> None:
         async def execute_in_order(
             project_id: str, job_id: str, bq_sql: str, query_params: Any, ctx: Any, **options: Any
         ) -> Any:
-            statement = parse_statement(bq_sql)
+            statement = shared_tree(bq_sql)
             with hold(locks, statement, project_id), parameter_types(query_params):
                 try:
                     job = await execute(project_id, job_id, bq_sql, query_params, ctx, **options)
@@ -89,17 +88,6 @@ def _shorten(error: DomainError) -> None:
         reason = "numeric overflow" if "does not fit in precision" in found["reason"] else found["reason"]
         error.message = f"Query execution failed: {reason}"
         error.args = (error.message,)
-
-
-@functools.lru_cache(maxsize=256)
-def parse_statement(bq_sql: str) -> exp.Expression | None:
-    """The statement's syntax tree, not to be changed; None for a script and for what sqlglot does not know."""
-    try:
-        trees = sqlglot.parse(bq_sql, read="bigquery")
-    except (sqlglot.errors.SqlglotError, RecursionError):
-        return None
-    known = [tree for tree in trees if tree is not None]
-    return known[0] if len(known) == 1 and isinstance(known[0], exp.Expression) else None
 
 
 @contextmanager

@@ -9,13 +9,13 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
-import sqlglot
 from bqemulator.catalog.duckdb_repository import DuckDBCatalogRepository
 from bqemulator.sql import inner_query, table_rewriter
 from sqlglot import exp
 
 from infra.embedded.bigquery.parameters import current_parameter_types
 from infra.embedded.bigquery.patching import replace, replace_everywhere
+from infra.embedded.bigquery.syntax import shared_tree
 
 _KEPT = ("select", "with", "merge", "insert", "update", "delete")
 # What the translation of these depends on is not only the catalog's shape.
@@ -180,12 +180,10 @@ def create_tables_with_columns_and_rows() -> None:
 def _columns_as_casts(bq_sql: str) -> str:
     if "create" not in bq_sql[:400].lower():
         return bq_sql
-    try:
-        tree = sqlglot.parse_one(bq_sql, read="bigquery")
-    except (sqlglot.errors.SqlglotError, RecursionError):
+    shared = shared_tree(bq_sql)
+    if not (isinstance(shared, exp.Create) and isinstance(shared.this, exp.Schema) and shared.expression is not None):
         return bq_sql
-    if not (isinstance(tree, exp.Create) and isinstance(tree.this, exp.Schema) and tree.expression is not None):
-        return bq_sql
+    tree = shared.copy()
     columns = [column for column in tree.this.expressions if isinstance(column, exp.ColumnDef)]
     if not columns or any(column.args.get("kind") is None for column in columns):
         return bq_sql

@@ -18,12 +18,12 @@ SECRET = "hunter2hunter2"
 def configured() -> Iterator[None]:
     """Logs as a process has them, undone at the end."""
     root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
+    handlers, level, before = root.handlers[:], root.level, structlog.get_config()
     configure_logs("test")
     yield
     root.handlers[:] = handlers
     root.setLevel(level)
-    structlog.reset_defaults()
+    structlog.configure(**before)
     structlog.contextvars.clear_contextvars()
 
 
@@ -47,6 +47,10 @@ def test_redact__hides_what_stands_under_a_secret_key(key: str) -> None:
         f"GET /hook?access_token={SECRET}&x=1",
         f"whsec_{SECRET}",
         f"SG.{SECRET}aaaa.{SECRET}bbbb",
+        f"two secrets wbhsec_{SECRET}-a,wbhsec_{SECRET}_b are known",
+        f"persona_sandbox_{SECRET}",
+        f"X-App-Token: sbx:{SECRET}.{SECRET}",
+        f"prd:{SECRET}-{SECRET}",
     ],
 )
 def test_redact__hides_secrets_within_text(text: str) -> None:
@@ -71,7 +75,15 @@ def test_redact__looks_into_values(value: object) -> None:
 
 
 def test_redact__leaves_the_rest_as_it_is() -> None:
-    event = {"event": "done", "rows": 3, "ratio": 0.5, "ok": True, "none": None, "url": "http://127.0.0.1:8600/x"}
+    event = {
+        "event": "done",
+        "rows": 3,
+        "ratio": 0.5,
+        "ok": True,
+        "none": None,
+        "url": "http://127.0.0.1:8600/x",
+        "to": "prd:8443",
+    }
     assert redact(None, "info", dict(event)) == event
 
 

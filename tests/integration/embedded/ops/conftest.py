@@ -140,10 +140,27 @@ def _normal_user() -> tuple[int, str]:
     pytest.skip("another user can read neither this project nor a Python 3.11")
 
 
-@pytest.fixture(params=["current user", "normal user beside root"])
+_USERS = ["current user", "normal user beside root"]
+
+
+@pytest.fixture(params=_USERS)
 def postgres(request: pytest.FixtureRequest) -> Iterator[PostgresRunner]:
     """A runner as whoever runs the tests, and, if that is root, as a normal user too."""
-    uid, python = (None, sys.executable) if request.param == "current user" else _normal_user()
+    with _runner(request.param) as runner:
+        yield runner
+
+
+@pytest.fixture(scope="module", params=_USERS)
+def started_postgres(request: pytest.FixtureRequest) -> Iterator[PostgresRunner]:
+    """The same with a server that answers, for tests which leave it as it is."""
+    with _runner(request.param) as runner:
+        runner.start()
+        yield runner
+
+
+@contextlib.contextmanager
+def _runner(user: str) -> Iterator[PostgresRunner]:
+    uid, python = (None, sys.executable) if user == "current user" else _normal_user()
     # Not tmp_path: pytest keeps that in a folder which only its user may enter.
     state_dir = Path(tempfile.mkdtemp(prefix="ballast-test-"))
     if uid is not None:
@@ -188,6 +205,8 @@ def stub_stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stub
     made: list[Stack] = []
     # Some stubs ignore SIGTERM on purpose.
     monkeypatch.setattr("infra.embedded.supervisor.leftovers.END_TIMEOUT_S", 2.0)
+    # A stub that runs at all goes on running.
+    monkeypatch.setattr(Service, "start_seconds", 1)
 
     def make(
         folder: Path = tmp_path / "state",

@@ -24,19 +24,17 @@ PostgresRunner = Any
 Eventually = Callable[[Callable[[], bool], str], None]
 
 
-def test_postgres__answers_its_role_and_database_and_is_version_18(postgres: PostgresRunner) -> None:
-    postgres.start()
-    ((user, database, version, encoding, timezone),) = postgres.execute(
+def test_postgres__answers_its_role_and_database_and_is_version_18(started_postgres: PostgresRunner) -> None:
+    ((user, database, version, encoding, timezone),) = started_postgres.execute(
         "select current_user, current_database(), current_setting('server_version_num')::int / 10000,"
         " current_setting('server_encoding'), current_setting('timezone')"
     )
     assert (user, database, version, encoding, timezone) == ("ballast", "ballast", 18, "UTF8", "UTC")
 
 
-def test_postgres__wrong_password_and_none_are_refused_over_tcp_and_socket(postgres: PostgresRunner) -> None:
-    postgres.start()
-    ((sockets,),) = postgres.execute("show unix_socket_directories")
-    port = re.search(r":(\d+)/", postgres.url)
+def test_postgres__wrong_password_and_none_are_refused_over_tcp_and_socket(started_postgres: PostgresRunner) -> None:
+    ((sockets,),) = started_postgres.execute("show unix_socket_directories")
+    port = re.search(r":(\d+)/", started_postgres.url)
     assert port is not None
     assert len(sockets) > 0
     for host in ("127.0.0.1", sockets):
@@ -45,17 +43,17 @@ def test_postgres__wrong_password_and_none_are_refused_over_tcp_and_socket(postg
                 psycopg.connect(host=host, port=port[1], user="ballast", password=password, dbname="ballast")
 
 
-def test_postgres__listens_on_loopback_only_and_shows_no_password(postgres: PostgresRunner) -> None:
-    process = psutil.Process(postgres.start().pid)
+def test_postgres__listens_on_loopback_only_and_shows_no_password(started_postgres: PostgresRunner) -> None:
+    process = psutil.Process(started_postgres.running[0].pid)
     listening = {each.laddr.ip for each in process.net_connections("tcp") if each.status == psutil.CONN_LISTEN}
     assert listening == {"127.0.0.1"}
-    password = postgres.url.split(":")[2].split("@")[0]
+    password = started_postgres.url.split(":")[2].split("@")[0]
     assert password not in " ".join(process.cmdline())
-    assert password not in (postgres.state_dir / "log").read_text()
+    assert password not in (started_postgres.state_dir / "log").read_text()
 
 
-def test_postgres__never_runs_as_root(postgres: PostgresRunner) -> None:
-    process = psutil.Process(postgres.start().pid)
+def test_postgres__never_runs_as_root(started_postgres: PostgresRunner) -> None:
+    process = psutil.Process(started_postgres.running[0].pid)
     assert 0 not in process.uids()
     assert 0 not in process.gids()
 
@@ -125,23 +123,21 @@ def test_postgres__stale_pid_file_of_a_live_stranger_does_not_stop_it(postgres: 
 
 
 def test_postgres__second_server_on_the_same_folder_is_refused(
-    postgres: PostgresRunner, monkeypatch: pytest.MonkeyPatch
+    started_postgres: PostgresRunner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    postgres.start()
     monkeypatch.setattr(postgres_module, "LOCK_TIMEOUT_S", 0.2)
     with pytest.raises(PostgresError, match="already runs on"):
-        postgres_module.hold_lock(postgres.data_dir)
-    assert postgres.execute("select 1") == [(1,)]
+        postgres_module.hold_lock(started_postgres.data_dir)
+    assert started_postgres.execute("select 1") == [(1,)]
 
 
-def test_postgres__busy_port_ends_with_a_message(postgres: PostgresRunner) -> None:
-    postgres.start()
-    port = int(postgres.url.split(":")[3].split("/")[0])
-    other = type(postgres)(postgres.state_dir / "other", postgres.uid, postgres.python)
+def test_postgres__busy_port_ends_with_a_message(started_postgres: PostgresRunner) -> None:
+    port = int(started_postgres.url.split(":")[3].split("/")[0])
+    other = type(started_postgres)(started_postgres.state_dir / "other", started_postgres.uid, started_postgres.python)
     other.state_dir.mkdir()
-    if postgres.uid is not None:
-        os.chown(other.state_dir, postgres.uid, postgres.uid)
-    (other.state_dir / "ballast.env").write_bytes((postgres.state_dir / "ballast.env").read_bytes())
+    if started_postgres.uid is not None:
+        os.chown(other.state_dir, started_postgres.uid, started_postgres.uid)
+    (other.state_dir / "ballast.env").write_bytes((started_postgres.state_dir / "ballast.env").read_bytes())
     process = other.launch(port)
     try:
         assert process.wait(60) == 1
