@@ -11,18 +11,19 @@ from typing import Any
 
 
 class Role(StrEnum):
-    """What a person may do; see `compliance/authorization.py`."""
+    """What a person or program may do; see `compliance/authorization.py`."""
 
     VIEWER = "viewer"
     ANALYST = "analyst"
     OFFICER = "officer"
     ADMIN = "admin"
     AUDITOR = "auditor"
+    SERVICE = "service"
 
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who acts: a person with a role, or `system`."""
+    """Who acts: a person or program with a role, or `system`."""
 
     name: str
     role: Role | None = None
@@ -40,7 +41,10 @@ class Direction(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Transaction:
-    """A settlement event as monitoring sees it; `amount_usd` None: no usable price, which no rule takes for zero."""
+    """A settlement event as monitoring sees it; `amount_usd` None: no usable price, which no rule takes for zero.
+
+    `is_settled_unasked`: it had happened before anybody asked the gate.
+    """
 
     transaction_id: str
     account_id: str
@@ -57,6 +61,7 @@ class Transaction:
     has_travel_rule_data: bool | None = None
     is_self_hosted: bool | None = None
     has_ownership_proof: bool | None = None
+    is_settled_unasked: bool = False
 
     @property
     def stated(self) -> dict[str, bool | None]:

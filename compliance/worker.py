@@ -7,20 +7,34 @@ from __future__ import annotations
 
 import sys
 import threading
+from functools import partial
 
-from compliance.api.services import build_services
+from sqlalchemy import Engine
+
+from compliance.aml.intake import Intake
+from compliance.aml.past_prices import ClosesAndLatest
+from compliance.api.services import Services, build_services
+from compliance.api.valuation import LatestPrices
 from compliance.migrations import upgrade
 from compliance.worker_jobs import WorkerMetrics, build_jobs
-from infra.runtime.jobs import run_jobs
+from infra.runtime.bigquery import Warehouse
+from infra.runtime.clock import Clock
+from infra.runtime.jobs import Consuming, run_jobs
 from infra.runtime.logs import configure_logs, get_logger
 from infra.runtime.migrations import upgrade_when_up
 from infra.runtime.postgres import PostgresClock, postgres_engine
+from infra.runtime.pubsub import BatchConsumer
 from infra.runtime.settings import Settings, load_settings
 from infra.runtime.signals import stop_on_signals
+from ingest.prices.feeds import PINNED_FEEDS, load_feeds
+from ingest.topics import SETTLEMENTS, SETTLEMENTS_JUDGED
 
 _log = get_logger(__name__)
 
 SERVICE = "compliance-worker"
+WAREHOUSE_DEADLINE_S = 10.0
+# Judged one by one within the lease of the batch.
+INTAKE_BATCH = 50
 
 
 def run_worker(settings: Settings, stop: threading.Event) -> None:
@@ -37,7 +51,7 @@ def run_worker(settings: Settings, stop: threading.Event) -> None:
         jobs[0].once()
         services.warm()
         run_jobs(
-            jobs,
+            [*jobs, _intake(settings, engine, clock, services)],
             stop,
             service=SERVICE,
             engine=engine,
@@ -48,6 +62,17 @@ def run_worker(settings: Settings, stop: threading.Event) -> None:
         services.close()
     finally:
         engine.dispose()
+
+
+def _intake(settings: Settings, engine: Engine, clock: Clock, services: Services) -> Consuming:
+    """What looks at settlements that arrive without having passed the gate."""
+    warehouse = Warehouse(settings, deadline_s=WAREHOUSE_DEADLINE_S)
+    latest = LatestPrices(warehouse, clock, partial(load_feeds, settings.price_feeds or PINNED_FEEDS))
+    handle = Intake(engine, clock, lambda: services.gate, ClosesAndLatest(warehouse, latest, clock))
+    consumer = BatchConsumer(
+        settings, SETTLEMENTS_JUDGED, handle, max_batch=INTAKE_BATCH, dead_letter_topic=SETTLEMENTS.dead_letter
+    )
+    return Consuming("intake", consumer)
 
 
 def main() -> int:

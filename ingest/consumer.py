@@ -25,6 +25,7 @@ from infra.runtime.signals import stop_on_signals
 from ingest import tables, topics
 from ingest.errors import InvalidMessageError
 from ingest.messages import (
+    STATEMENTS,
     M,
     Message,
     OracleSourceMessage,
@@ -98,7 +99,8 @@ def oracle_source_rows(message: OracleSourceMessage, received: Received, now: da
 
 def settlement_rows(message: SettlementEvent, received: Received, now: datetime) -> list[Row]:
     """The row of `raw.settlement_events` for one event."""
-    row = message.model_dump(include=set(SettlementEvent.model_fields))
+    # Statements are for monitoring alone: they stand in its record.
+    row = message.model_dump(include=set(SettlementEvent.model_fields) - set(STATEMENTS))
     return [row | {"side": str(message.side), "kind": str(message.kind)} | _arrival(message, received, now)]
 
 

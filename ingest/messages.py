@@ -247,6 +247,11 @@ class OracleSourceMessage(Message):
     stated_at: UtcTime
 
 
+# What only who settles can say, and monitoring asks for; null: not stated.
+Stated = bool | None
+STATEMENTS = ("has_travel_rule_data", "is_self_hosted", "has_ownership_proof")
+
+
 class SettlementEvent(Message):
     """One settled movement of one asset on one side of one account; `quantity` is positive, the kind gives the sign."""
 
@@ -261,6 +266,9 @@ class SettlementEvent(Message):
     tx_hash: Annotated[str, Field(min_length=1, max_length=128)]
     counterparty_address: Annotated[str, Field(max_length=128)] | None = None
     counterparty_country: Annotated[str, Field(pattern=r"^[A-Z]{2}$", description="ISO 3166-1 alpha-2")] | None = None
+    has_travel_rule_data: Stated = Field(default=None, description="whether originator and beneficiary are known")
+    is_self_hosted: Stated = Field(default=None, description="whether the counterparty's wallet is self-hosted")
+    has_ownership_proof: Stated = Field(default=None, description="whether that wallet is proven to be the customer's")
 
     @model_validator(mode="after")
     def _kind_fits_side(self) -> Self:

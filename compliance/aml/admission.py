@@ -26,6 +26,27 @@ def direction_of(event: SettlementEvent) -> Direction:
     return Direction.IN if grows is (event.side is Side.COLLATERAL) else Direction.OUT
 
 
+def transaction_of_event(event: SettlementEvent) -> Transaction:
+    """The event as monitoring sees it, not valued yet."""
+    return Transaction(
+        transaction_id=event.event_id,
+        account_id=event.account_id,
+        direction=direction_of(event),
+        kind=event.kind.value,
+        side=event.side.value,
+        asset=event.asset,
+        quantity=event.quantity,
+        amount_usd=None,
+        chain=event.chain,
+        occurred_at=event.occurred_at,
+        counterparty_address=event.counterparty_address,
+        counterparty_country=event.counterparty_country,
+        has_travel_rule_data=event.has_travel_rule_data,
+        is_self_hosted=event.is_self_hosted,
+        has_ownership_proof=event.has_ownership_proof,
+    )
+
+
 def admitted(transaction: Transaction, now: datetime) -> Transaction:
     """The transaction in its one form; raises `ComplianceInputError` that names the field, never its value."""
     texts = ("transaction_id", "account_id", "kind", "side", "asset", "chain")

@@ -6,16 +6,17 @@ A rule is a list of conditions, all of which must hold. Each is true, false or u
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any
 
 from compliance.model import RuleOutcome, RuleSeverity
 
 Figure = Decimal | int
+CLEAN = "No hit."
+"""What is said of a rule that found nothing, where nobody asks for its figures."""
 
 
 class Comparison(StrEnum):
@@ -109,26 +110,49 @@ Condition = Limit | Fact
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A rule's answer before the policy weighs it; `severity` only where the rule itself grades its hits."""
+    """A rule's answer before the policy weighs it; its words are made when somebody reads them.
+
+    `figures` are further evidence that decides nothing; `severity` only where the rule itself grades its hits.
+    """
 
     outcome: RuleOutcome
-    reason: str
-    evidence: dict[str, Any]
+    conditions: Sequence[Condition]
+    figures: Mapping[str, str]
     severity: RuleSeverity | None = None
+
+    @property
+    def reason(self) -> str:
+        """The conditions that led to the outcome, each with its figure and its limit."""
+        if self.outcome is RuleOutcome.HIT:
+            return _sentence(self.conditions)
+        if self.outcome is RuleOutcome.NO_HIT:
+            return _sentence([next(each for each in self.conditions if each.holds is False)])
+        unknown = [each for each in self.conditions if each.holds is None]
+        return f"Could not run: {_worst(unknown).why_unknown}; {_sentence(unknown)}"
+
+    @property
+    def evidence(self) -> dict[str, str]:
+        """The figures of all conditions, and the further ones."""
+        figures = {name: value for each in self.conditions for name, value in each.evidence().items()}
+        return {**figures, **self.figures}
 
 
 def conclude(conditions: Sequence[Condition], severity: RuleSeverity | None = None, **figures: str) -> Finding:
-    """The finding of conditions which must all hold; `figures` are further evidence that decides nothing."""
-    evidence = {name: value for condition in conditions for name, value in condition.evidence().items()} | figures
-    failed = [condition for condition in conditions if condition.holds is False]
-    if failed:
-        return Finding(RuleOutcome.NO_HIT, _sentence(failed[:1]), evidence)
-    unknown = [condition for condition in conditions if condition.holds is None]
-    if unknown:
-        # Something that could not run outweighs a window that is not filled yet.
-        worst = next((each for each in unknown if each.unknown is RuleOutcome.ERROR), unknown[0])
-        return Finding(worst.unknown, f"Could not run: {worst.why_unknown}; {_sentence(unknown)}", evidence, severity)
-    return Finding(RuleOutcome.HIT, _sentence(conditions), evidence, severity)
+    """The finding of conditions which must all hold: the first that is false decides."""
+    unknown = []
+    for condition in conditions:
+        holds = condition.holds
+        if holds is False:
+            return Finding(RuleOutcome.NO_HIT, conditions, figures)
+        if holds is None:
+            unknown.append(condition)
+    outcome = _worst(unknown).unknown if unknown else RuleOutcome.HIT
+    return Finding(outcome, conditions, figures, severity)
+
+
+def _worst(unknown: Sequence[Condition]) -> Condition:
+    """What could not run outweighs a window that is not filled yet."""
+    return next((each for each in unknown if each.unknown is RuleOutcome.ERROR), unknown[0])
 
 
 def heavier(first: Finding, second: Finding) -> Finding:

@@ -7,13 +7,15 @@ says what the check would have said with the history that is known now.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from enum import StrEnum
+from functools import cached_property
 from typing import Any
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, RowMapping
 
 from compliance.aml.features_sql import MIXERS, ONE, WINDOW
 from compliance.model import Decision, Direction, Transaction
@@ -47,7 +49,7 @@ class Band:
     sum_7d_usd: Decimal
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Basis:
     """What the figures are computed by: parameters of a policy, and addresses of mixers on the active lists."""
 
@@ -57,17 +59,24 @@ class Basis:
     mixer_topics: tuple[str, ...]
     mixers: tuple[str, ...] = ()
 
-    def values(self) -> dict[str, Any]:
+    @cached_property
+    def values(self) -> Mapping[str, Any]:
         """The values of the statements."""
         return {
             "limits_usd": list(self.limits_usd),
             "band_from_pct": self.band_from_pct,
             "modulus_usd": self.modulus_usd,
-            "mixers": list(self.mixers),
+            "mixers": self._mixers_text,
             "kinds": sorted(CUSTOMER_KINDS),
             "hub_accounts": HUB_ACCOUNTS,
             "hub_rows": HUB_ROWS,
         }
+
+    @property
+    def _mixers_text(self) -> str:
+        """As PostgreSQL writes an array: made once, since there are hundreds of addresses and each check gives them."""
+        quoted = (address.replace("\\", "\\\\").replace('"', '\\"') for address in self.mixers)
+        return "{" + ",".join(f'"{address}"' for address in quoted) + "}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,37 +176,47 @@ def read_features(connection: Connection, transaction: Transaction, basis: Basis
         "address": transaction.counterparty_address,
         "occurred_at": transaction.occurred_at,
     }
-    return _features(connection.execute(ONE, values | basis.values()).mappings().one())
+    return _features(connection.execute(ONE, {**values, **basis.values}).mappings().one())
 
 
 def replay(engine: Engine, basis: Basis, since: datetime, until: datetime, chunk: int = CHUNK) -> Iterator[Replayed]:
     """All transactions with `since < occurred_at <= until` with their features, account by account, newest first.
 
-    Each chunk is one statement, so that a long replay holds no transaction open. The wallet's screening is the one of
-    then: lists of that day are not searched again.
+    Each chunk is one statement, so that a long replay holds no transaction open, and is read while the one before is
+    used. The wallet's screening is the one of then: lists of that day are not searched again.
     """
     with engine.connect() as connection:
         known = read_mixers(connection, basis)
-    values = known.values() | {"since": since, "until": until, "max_rows": chunk}
-    after = {"after_account": "", "after_at": _LONG_AGO, "after_id": ""}
-    while True:
+    values = {**known.values, "since": since, "until": until, "max_rows": chunk}
+
+    def read(after: Mapping[str, Any]) -> Sequence[RowMapping]:
         with engine.connect() as connection:
-            rows = connection.execute(WINDOW, values | after).mappings().all()
-        for row in rows:
-            yield Replayed(
-                transaction_of(row),
-                with_recorded_wallet(_features(row), row["features"]),
-                None if row["decision"] is None else Decision(row["decision"]),
-                row["policy_version"],
-            )
-        if len(rows) < chunk:
-            return
-        last = rows[-1]
-        after = {
-            "after_account": last["account_id"],
-            "after_at": last["occurred_at"],
-            "after_id": last["transaction_id"],
-        }
+            return connection.execute(WINDOW, {**values, **after}).mappings().all()
+
+    with ThreadPoolExecutor(1, "replay-reader") as reader:
+        waiting = reader.submit(read, {"after_account": "", "after_at": _LONG_AGO, "after_id": ""})
+        is_more = True
+        while is_more:
+            rows = waiting.result()
+            is_more = len(rows) == chunk
+            if is_more:
+                last = rows[-1]
+                places = {
+                    "after_account": last["account_id"],
+                    "after_at": last["occurred_at"],
+                    "after_id": last["transaction_id"],
+                }
+                waiting = reader.submit(read, places)
+            yield from map(_replayed, rows)
+
+
+def _replayed(row: Mapping[Any, Any]) -> Replayed:
+    return Replayed(
+        transaction_of(row),
+        _features(row, **_recorded_wallet(row["features"])),
+        None if row["decision"] is None else Decision(row["decision"]),
+        row["policy_version"],
+    )
 
 
 def transaction_of(row: Mapping[Any, Any]) -> Transaction:
@@ -219,26 +238,27 @@ def transaction_of(row: Mapping[Any, Any]) -> Transaction:
         has_travel_rule_data=stated.get("has_travel_rule_data"),
         is_self_hosted=stated.get("is_self_hosted"),
         has_ownership_proof=stated.get("has_ownership_proof"),
+        is_settled_unasked=row.get("is_settled_unasked", False),
     )
 
 
-def with_recorded_wallet(features: Features, recorded: Mapping[str, Any] | None) -> Features:
-    """The features with the wallet's screening that is recorded; none is recorded before the decision."""
+def _recorded_wallet(recorded: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The wallet's screening that is recorded; none is recorded before the decision."""
     found = (recorded or {}).get("features", {})
     if "wallet" not in found:
-        return features
-    return replace(features, wallet=WalletOutcome(found["wallet"]), wallet_entries=tuple(found["wallet_entries"]))
+        return {}
+    return {"wallet": WalletOutcome(found["wallet"]), "wallet_entries": tuple(found["wallet_entries"])}
 
 
 _NAMES = tuple(each.name for each in fields(Features))
 _FROM_ROW = tuple(name for name in _NAMES if name not in {"bands", "wallet", "wallet_entries"})
 
 
-def _features(row: Mapping[Any, Any]) -> Features:
+def _features(row: Mapping[Any, Any], **wallet: Any) -> Features:
     found: dict[str, Any] = {name: row[name] for name in _FROM_ROW}
     for name in ("history_count_30d", "history_unpriced_30d"):
         found[name] = int(found[name])
-    return Features(**found, bands=tuple(_band(band) for band in row["bands"]))
+    return Features(**found, bands=tuple(_band(band) for band in row["bands"]), **wallet)
 
 
 def _band(found: Mapping[str, Any]) -> Band:

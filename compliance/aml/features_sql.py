@@ -49,7 +49,7 @@ cross join lateral (
     with
         movements as (
             select
-                logs.occurred_at, logs.direction, logs.kind, logs.side, logs.amount_usd, logs.counterparty_address,
+                logs.occurred_at, logs.direction, logs.kind, logs.amount_usd, logs.counterparty_address,
                 logs.decision is null or logs.decision not in ('blocked', 'rejected') as has_moved
             from compliance.transaction_logs as logs
             where
@@ -60,8 +60,7 @@ cross join lateral (
                 and logs.kind = any(cast(:kinds as text[]))
             union all
             select
-                target.occurred_at, target.direction, target.kind, target.side, target.amount_usd,
-                target.counterparty_address, true
+                target.occurred_at, target.direction, target.kind, target.amount_usd, target.counterparty_address, true
             where target.kind = any(cast(:kinds as text[]))
         ),
 
@@ -233,7 +232,8 @@ cross join lateral (
                 -- Read account by account: there are few accounts, and mixers may have many rows.
                 offset 0
             ) as theirs
-            where theirs.counterparty_address in (select address from mixers)
+            -- `is true` keeps this a look-up in a hash: as a join, a prepared plan walks all mixers for each row.
+            where (theirs.counterparty_address in (select address from mixers)) is true
         )
 
     select

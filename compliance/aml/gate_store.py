@@ -20,10 +20,11 @@ _STORE = text(
     """
     insert into compliance.transaction_logs
         (transaction_id, account_id, direction, kind, side, asset, quantity, amount_usd, counterparty_address,
-        counterparty_country, chain, occurred_at, received_at, features, event)
+        counterparty_country, chain, occurred_at, received_at, features, event, is_settled_unasked)
     values
         (:transaction_id, :account_id, :direction, :kind, :side, :asset, :quantity, :amount_usd, :address,
-        :country, :chain, :occurred_at, :received_at, cast(:stated as jsonb), cast(:event as jsonb))
+        :country, :chain, :occurred_at, :received_at, cast(:stated as jsonb), cast(:event as jsonb),
+        :is_settled_unasked)
     on conflict (transaction_id) do nothing
     """
 )
@@ -129,6 +130,7 @@ def store(connection: Connection, transaction: Transaction, event: Mapping[str, 
         "received_at": now,
         "stated": json.dumps(stated),
         "event": None if event is None else json.dumps(event),
+        "is_settled_unasked": transaction.is_settled_unasked,
     }
     return connection.execute(_STORE, values).rowcount == 1
 

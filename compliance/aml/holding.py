@@ -34,6 +34,8 @@ def open_aml_case(
     rule_id = worst.rule_id if worst is not None else next(failed, None)
     named = {} if rule_id is None else {"rule_id": rule_id}
     word = "blocked" if judgement.decision is Decision.BLOCKED else "held for review"
+    if transaction.is_settled_unasked:
+        word = f"settled unasked, would be {word}"
     return open_case(
         connection,
         kind=CaseKind.AML.value,
@@ -46,6 +48,7 @@ def open_aml_case(
         body={
             "transaction_id": transaction.transaction_id,
             "decision": judgement.decision.value,
+            "is_settled_unasked": transaction.is_settled_unasked,
             "policy_version": policy.version,
             "rules": _rule_ids(judgement),
             **named,

@@ -11,10 +11,9 @@ from typing import Any
 
 from sqlalchemy import RowMapping
 
+from compliance.aml.conditions import CLEAN
 from compliance.aml.features import Features
 from compliance.model import AmlResult, Decision, RuleOutcome, RuleResult, RuleSeverity, Transaction
-
-CLEAN = "No hit."
 
 
 def evidence_of(transaction: Transaction, results: Sequence[RuleResult]) -> dict[str, Any]:

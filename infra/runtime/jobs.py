@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from pydantic import SecretStr
 from sqlalchemy import Engine
@@ -21,6 +22,7 @@ from infra.runtime.errors import BallastError
 from infra.runtime.heartbeats import Heartbeat, beating
 from infra.runtime.logs import get_logger
 from infra.runtime.monitor import Health, MonitorServer
+from infra.runtime.pubsub import BatchConsumer
 
 # A request that hangs is given up with the process: what it was about is done again.
 STOP_WAIT_S = 5.0
@@ -73,8 +75,38 @@ class Job:
         return has_more
 
 
+@dataclass
+class Consuming:
+    """A consumer of Pub/Sub among the jobs; `problem` is what its last batch failed of, or that it stands still."""
+
+    name: str
+    consumer: BatchConsumer
+
+    def repeat(self, stop: threading.Event) -> None:
+        """Consume until `stop` is set."""
+        self.consumer.run(stop)
+
+    @property
+    def problem(self) -> str | None:
+        """A stable code; None while batches are handled."""
+        code = self.consumer.problem if self.consumer.is_turning() else "stands_still"
+        return f"{self.name}_{code}" if code else None
+
+
+class Repeated(Protocol):
+    """What `run_jobs` runs in a thread of its own."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def problem(self) -> str | None: ...
+
+    def repeat(self, stop: threading.Event) -> None: ...
+
+
 def run_jobs(
-    jobs: Sequence[Job],
+    jobs: Sequence[Repeated],
     stop: threading.Event,
     *,
     service: str,
@@ -115,11 +147,11 @@ def _monitor(
         server.close()
 
 
-def _problem(jobs: Sequence[Job]) -> str | None:
+def _problem(jobs: Sequence[Repeated]) -> str | None:
     return next((job.problem for job in jobs if job.problem), None)
 
 
-def _health(jobs: Sequence[Job], is_alive: bool) -> Health:
+def _health(jobs: Sequence[Repeated], is_alive: bool) -> Health:
     problem = _problem(jobs) if is_alive else "job_ended"
     return Health(problem is None, {"problem": problem, "jobs": {job.name: job.problem or "ok" for job in jobs}})
 

@@ -121,5 +121,7 @@ class _EventMaker:
                 tx_hash="0x" + self.generator.bytes(32).hex(),
                 counterparty_address="0x" + self.generator.bytes(20).hex(),
                 counterparty_country=str(self.generator.choice(COUNTRIES)),
+                has_travel_rule_data=True,
+                is_self_hosted=False,
             )
         )

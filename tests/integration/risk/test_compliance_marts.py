@@ -69,7 +69,8 @@ def blocked_transaction(made: Copies) -> None:
         "transaction_id": "t1", "account_id": "a", "direction": "in", "kind": "deposit", "side": "collateral",
         "asset": "BTC", "quantity": Decimal("0.000000000000000001"), "amount_usd": Decimal("0.000000001"),
         "counterparty_hash": "0f", "chain": "bitcoin", "occurred_at": made.now, "received_at": made.now,
-        "policy_version": "p1", "list_version_ids": "l1", "has_event": True, "case_id": "c1",
+        "policy_version": "p1", "list_version_ids": "l1", "has_event": True, "is_settled_unasked": False,
+        "case_id": "c1",
     }  # fmt: skip
     for decision in ("blocked", "rejected"):
         made.append(TRANSACTION_LOGS, **transaction, decision=decision, decided_at=made.now + timedelta(seconds=1))

@@ -13,6 +13,7 @@ with
             if(decision in ('accepted', 'review', 'blocked', 'released', 'rejected'), decision, null) as decision,
             amount_usd,
             has_event and published_at is null as is_unpublished,
+            is_settled_unasked,
             -- A release or a rejection is an officer's, later than the judgement.
             if(
                 decision in ('accepted', 'review', 'blocked'),
@@ -39,6 +40,7 @@ with
                 and received_at < timestamp_sub({{ current_time() }}, interval {{ judge_within }} second)
             ) as undecided_late,
             countif(amount_usd is null) as unpriced,
+            countif(is_settled_unasked) as settled_unasked,
             countif(decision in ('accepted', 'released') and is_unpublished) as unpublished,
             coalesce(sum(amount_usd), 0) as priced_usd,
             coalesce(sum(if(decision in ('review', 'blocked', 'rejected'), amount_usd, null)), 0) as stopped_usd,
@@ -62,6 +64,7 @@ with
             undecided,
             undecided_late,
             unpriced,
+            settled_unasked,
             unpublished,
             cast(priced_usd as numeric) as priced_usd,
             cast(stopped_usd as numeric) as stopped_usd,

@@ -25,6 +25,7 @@ with
             features as features_json,
             has_event,
             published_at,
+            is_settled_unasked,
             case_id,
             change_number,
             mirrored_at
