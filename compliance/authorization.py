@@ -1,7 +1,8 @@
 """Who may do what: one matrix of actions and roles, which every route and every change of a case asks.
 
 An officer decides; an analyst prepares; an administrator keeps policies, lists and keys and decides no case; an auditor
-reads everything and changes nothing. The system itself has no role and may do nothing that is asked here.
+reads everything and changes nothing. A program (`service`, such as the escrow) submits what is to be judged and is told
+the decision, and sees nothing else. The system itself has no role and may do nothing that is asked here.
 """
 
 from __future__ import annotations
@@ -46,23 +47,23 @@ class Action(StrEnum):
     MANAGE_KEYS = "manage_keys"
 
 
-_ALL = frozenset(Role)
+_PEOPLE = frozenset(Role) - {Role.SERVICE}
 _READERS = frozenset({Role.ANALYST, Role.OFFICER, Role.AUDITOR})
 _WORKERS = frozenset({Role.ANALYST, Role.OFFICER})
 _OFFICER = frozenset({Role.OFFICER})
 _ADMIN = frozenset({Role.ADMIN})
 
 MATRIX: Mapping[Action, frozenset[Role]] = {
-    Action.READ_QUEUE: _ALL,
-    Action.READ_METRICS: _ALL,
-    Action.READ_POLICIES: _ALL,
+    Action.READ_QUEUE: _PEOPLE,
+    Action.READ_METRICS: _PEOPLE,
+    Action.READ_POLICIES: _PEOPLE,
     Action.READ_CASE: _READERS,
     Action.READ_KYC: _READERS,
     Action.READ_SAR_DRAFT: _READERS,
     Action.READ_PERSONAL_DATA: frozenset({Role.OFFICER, Role.AUDITOR}),
     Action.READ_LEDGER: frozenset({Role.AUDITOR}),
     Action.START_KYC: _WORKERS,
-    Action.SUBMIT_TRANSACTION: _WORKERS,
+    Action.SUBMIT_TRANSACTION: _WORKERS | {Role.SERVICE},
     Action.SEARCH_LISTS: _WORKERS,
     Action.ASSIGN: _WORKERS,
     Action.COMMENT: _WORKERS,
@@ -89,4 +90,4 @@ def require(actor: Actor, action: Action) -> None:
     """Let the actor pass; raises `ForbiddenError` that names the role and the roles that may."""
     if not is_allowed(actor.role, action):
         allowed = ", ".join(sorted(MATRIX.get(action, frozenset()))) or "nobody"
-        raise ForbiddenError(f"A person with the role {actor.role or 'none'} may not {action}: {allowed} may.")
+        raise ForbiddenError(f"Who has the role {actor.role or 'none'} may not {action}: {allowed} may.")

@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Any, TypeVar
 
 from compliance.errors import ComplianceInputError
+from compliance.pii import refuse_personal_data
 from infra.runtime.clock import as_utc
 
 Word = TypeVar("Word", bound=StrEnum)
@@ -185,3 +186,19 @@ def word(words: type[Word], what: str, value: str) -> Word:
         return words(value)
     except ValueError:
         raise ComplianceInputError(f"{str(value)[:40]!r} is no {what} of a case: {', '.join(words)}.") from None
+
+
+def check_outcome(case: Case, outcome: str) -> None:
+    """Raise `ComplianceInputError` for an outcome that a case of this kind cannot have."""
+    known = OUTCOMES[case.kind]
+    if outcome not in known:
+        raise ComplianceInputError(
+            f"{str(outcome)[:40]!r} is no outcome of a case of kind {case.kind}: {', '.join(sorted(known))}."
+        )
+
+
+def check_text(what: str, text: str, longest: int) -> None:
+    """Raise `ComplianceInputError` for a text that the record does not take; it is not repeated."""
+    if not text.strip() or len(text) > longest or "\x00" in text:
+        raise ComplianceInputError(f"The {what} has 1 to {longest} characters.")
+    refuse_personal_data(what, text)

@@ -54,11 +54,16 @@ def tell(connection: Connection, case: Case, kind: str, at: datetime, details: M
     urgency = {CasePriority.URGENT: ComplianceSeverity.CRITICAL, CasePriority.HIGH: ComplianceSeverity.WARNING}
     severity = urgency.get(case.priority, ComplianceSeverity.INFO)
     done = kind.removeprefix("case_")
-    if kind == "case_escalated":
+    if kind in ("case_escalated", "case_overdue"):
         severity = max(severity, ComplianceSeverity.WARNING, key=list(ComplianceSeverity).index)
     elif kind == "case_closed":
         severity = ComplianceSeverity.INFO
         done = f"closed: {case.outcome}"
+    summary = f"{_NAMES[case.kind]} of priority {case.priority} was {done}."
+    if kind == "case_overdue":
+        summary = f"{_NAMES[case.kind]} of priority {case.priority} is {case.state} past its due time."
+    elif kind == "case_escalated" and case.is_breached(at):
+        summary += " It is past its due time."
     event = ComplianceEvent(
         event_id=stable_id("cpe", case.case_id, kind, case.version),
         kind=kind,
@@ -68,7 +73,7 @@ def tell(connection: Connection, case: Case, kind: str, at: datetime, details: M
         account_id=case.account_id,
         rule_id=_code(details.get("rule_id")),
         policy_version=_code(details.get("policy_version")),
-        summary=f"{_NAMES[case.kind]} of priority {case.priority} was {done}.",
+        summary=summary,
         occurred_at=at,
     )
     outbox.enqueue(connection, event)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -27,6 +28,7 @@ from compliance.errors import CaseNotFoundError, ComplianceInputError
 from infra.runtime.clock import as_utc
 
 MAX_PAGE = 500
+_CASE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}")
 
 
 _COLUMNS = """
@@ -209,8 +211,15 @@ def _encoded(case: Case) -> str:
 
 
 def _decoded(cursor: str) -> tuple[datetime, str]:
+    """The place behind a row; whatever a caller made up is refused here, before PostgreSQL sees it."""
     try:
-        due_at, case_id = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-        return as_utc(datetime.fromisoformat(due_at)), str(case_id)
-    except (binascii.Error, ValueError, TypeError):
-        raise ComplianceInputError("The cursor is none that a page of cases gave.") from None
+        due_at, case_id = json.loads(base64.b64decode(cursor + "=" * (-len(cursor) % 4), b"-_", validate=True))
+        # Before the year 1, by a zone's hours, there is no time; a case's id holds neither NUL nor half a character.
+        at = as_utc(datetime.fromisoformat(due_at))
+        if _CASE_ID.fullmatch(case_id):
+            return at, case_id
+    except (binascii.Error, ValueError, TypeError, OverflowError, RecursionError):
+        pass
+    raise ComplianceInputError(
+        "The cursor is none that a page of cases gave. Send next_cursor of the page before, or none to begin again."
+    )

@@ -31,12 +31,13 @@ from compliance.case_model import (
     Proposal,
     QueueFilters,
     Step,
+    check_outcome,
+    check_text,
     word,
 )
 from compliance.case_record import store, tell
-from compliance.errors import CaseConflictError, ComplianceInputError, ForbiddenError
+from compliance.errors import CaseConflictError, ForbiddenError
 from compliance.model import SYSTEM, Actor
-from compliance.pii import refuse_personal_data
 from infra.runtime.clock import as_utc
 from infra.runtime.ids import stable_id
 
@@ -53,6 +54,7 @@ __all__ = [
     "Proposal",
     "QueueFilters",
     "Step",
+    "announce_overdue",
     "approve",
     "assign",
     "case_history",
@@ -93,7 +95,7 @@ def open_case(
     raises its version, so that nobody closes it without having seen it. The body holds ids and codes only;
     `rule_id` and `policy_version` in it go out with the event. Raises `ComplianceInputError` for unusable values.
     """
-    _check_text("title", title, MAX_TITLE)
+    check_text("title", title, MAX_TITLE)
     wanted = Case(
         case_id="",
         kind=word(CaseKind, "kind", kind),
@@ -140,14 +142,14 @@ def open_case(
 
 def assign(connection: Connection, case_id: str, *, version: int, assignee: str, actor: Actor, at: datetime) -> Case:
     """Give the case to a person; an escalated one stays escalated."""
-    _check_text("assignee", assignee, MAX_TITLE)
+    check_text("assignee", assignee, MAX_TITLE)
     case = _begin(connection, case_id, version, Step.ASSIGN, actor)
     return _finish(connection, case, Step.ASSIGN, "assigned", actor, at, assignee=assignee)
 
 
 def comment(connection: Connection, case_id: str, *, version: int, text: str, actor: Actor, at: datetime) -> Case:
     """Add a remark, without personal data."""
-    _check_text("comment", text, MAX_TEXT)
+    check_text("comment", text, MAX_TEXT)
     case = _begin(connection, case_id, version, Step.COMMENT, actor)
     return _finish(connection, case, Step.COMMENT, "commented", actor, at, note={"text": text})
 
@@ -156,16 +158,16 @@ def propose(
     connection: Connection, case_id: str, *, version: int, outcome: str, reason: str, actor: Actor, at: datetime
 ) -> Case:
     """Propose an outcome, which another person approves or rejects."""
-    _check_text("reason", reason, MAX_TEXT)
+    check_text("reason", reason, MAX_TEXT)
     case = _begin(connection, case_id, version, Step.PROPOSE, actor)
-    _check_outcome(case, outcome)
+    check_outcome(case, outcome)
     proposal = Proposal(outcome, reason, actor.name, str(actor.role), as_utc(at), case.state)
     return _finish(connection, case, Step.PROPOSE, "proposed", actor, at, proposal=proposal)
 
 
 def approve(connection: Connection, case_id: str, *, version: int, reason: str, actor: Actor, at: datetime) -> Case:
     """Close the case with the proposed outcome; raises `ForbiddenError` for the person who proposed it."""
-    _check_text("reason", reason, MAX_TEXT)
+    check_text("reason", reason, MAX_TEXT)
     case = _begin(connection, case_id, version, Step.APPROVE, actor)
     if case.proposal is None:
         raise CaseConflictError(f"Case {case_id} awaits approval of nothing; escalate it.")
@@ -181,7 +183,7 @@ def reject_proposal(
     connection: Connection, case_id: str, *, version: int, reason: str, actor: Actor, at: datetime
 ) -> Case:
     """Refuse the proposed outcome; the case returns to where the proposal was made."""
-    _check_text("reason", reason, MAX_TEXT)
+    check_text("reason", reason, MAX_TEXT)
     case = _begin(connection, case_id, version, Step.REJECT_PROPOSAL, actor)
     state = case.proposal.from_state if case.proposal is not None else CaseState.ESCALATED
     return _finish(
@@ -199,9 +201,15 @@ def reject_proposal(
 
 def escalate(connection: Connection, case_id: str, *, version: int, reason: str, actor: Actor, at: datetime) -> Case:
     """Call for an officer; a proposal that waits is withdrawn."""
-    _check_text("reason", reason, MAX_TEXT)
+    check_text("reason", reason, MAX_TEXT)
     case = _begin(connection, case_id, version, Step.ESCALATE, actor)
     return _finish(connection, case, Step.ESCALATE, "escalated", actor, at, note={"reason": reason}, proposal=None)
+
+
+def announce_overdue(connection: Connection, case_id: str, *, version: int, at: datetime) -> Case:
+    """Say as the system that a case is past its due time, which changes nothing but its version: a proposal stays."""
+    case = _begin(connection, case_id, version, Step.COMMENT, SYSTEM)
+    return _finish(connection, case, Step.COMMENT, "overdue", SYSTEM, at, note={"sla_due_at": case.sla_due_at})
 
 
 def close_case(
@@ -212,9 +220,9 @@ def close_case(
     Raises `ForbiddenError` for outcomes in `FOUR_EYES`, which need a proposal and an approval. The system closes
     cases of identity only.
     """
-    _check_text("reason", reason, MAX_TEXT)
+    check_text("reason", reason, MAX_TEXT)
     case = _begin(connection, case_id, version, Step.CLOSE, actor)
-    _check_outcome(case, outcome)
+    check_outcome(case, outcome)
     if (case.kind, outcome) in FOUR_EYES:
         raise ForbiddenError(f"Four eyes: {outcome} needs a proposal, which another person approves.")
     return _finish(
@@ -276,6 +284,8 @@ def _finish(
     store(connection, case, after, kind, actor, at, dict(note or {}))
     if kind == "escalated":
         tell(connection, after, "case_escalated", at, {})
+    elif kind == "overdue":
+        tell(connection, after, "case_overdue", at, {})
     elif after.state is CaseState.CLOSED:
         tell(connection, after, "case_closed", at, {})
     return after
@@ -295,20 +305,6 @@ def _add(
     is_new = bool(details) and details not in known
     if is_new or after.priority != case.priority or after.sla_due_at != case.sla_due_at:
         store(connection, case, after, "added", actor, at, {"details": details} if is_new else {})
-
-
-def _check_outcome(case: Case, outcome: str) -> None:
-    known = OUTCOMES[case.kind]
-    if outcome not in known:
-        raise ComplianceInputError(
-            f"{str(outcome)[:40]!r} is no outcome of a case of kind {case.kind}: {', '.join(sorted(known))}."
-        )
-
-
-def _check_text(what: str, text: str, longest: int) -> None:
-    if not text.strip() or len(text) > longest or "\x00" in text:
-        raise ComplianceInputError(f"The {what} has 1 to {longest} characters.")
-    refuse_personal_data(what, text)
 
 
 def _same_person(one: str, other: str) -> bool:

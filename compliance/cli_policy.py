@@ -18,6 +18,7 @@ from compliance.errors import PolicyInvalidError
 from compliance.policy.book import CASES_SUFFIX, POLICIES, PolicyBook, policy_files
 from compliance.policy.cases import CaseResult, cases_file, policy_file, read_policy, run_cases
 from compliance.policy.model import Policy
+from compliance.policy.overdue import overdue_countries
 from compliance.policy.replay import Replay
 from infra.runtime.clock import Clock, SystemClock
 from infra.runtime.settings import load_settings
@@ -40,13 +41,10 @@ def cases_command(
         str | None,
         typer.Option("--today", metavar="YYYY-MM-DD", help="the day that the age of country lists goes by"),
     ] = None,
-    fail_on_overdue: Annotated[
-        bool, typer.Option("--fail-on-overdue", help="exit code 1, not a warning, where the country lists are overdue")
-    ] = False,
 ) -> None:
-    """Run the test cases of policies; exit code 1 where one answers otherwise than expected."""
+    """Run the test cases of policies; exit code 1 where one answers otherwise, or the country lists are overdue."""
     at = _date(today) if today is not None else SystemClock().now().date()
-    has_passed = run_tests(files or (), at, Console(), fail_on_overdue=fail_on_overdue)
+    has_passed = run_tests(files or (), at, Console())
     raise typer.Exit(0 if has_passed else 1)
 
 
@@ -71,8 +69,8 @@ def replay_command(
         engine.dispose()
 
 
-def run_tests(files: Sequence[Path], today: date, console: Console, *, fail_on_overdue: bool = False) -> bool:
-    """Run the cases of the files, of the whole book unless told; returns whether all answered as expected.
+def run_tests(files: Sequence[Path], today: date, console: Console) -> bool:
+    """Run the cases of the files, of the whole book unless told; False where one fails or the newest is overdue.
 
     Raises `PolicyInvalidError` where a file cannot be used or a policy has no cases.
     """
@@ -87,16 +85,10 @@ def run_tests(files: Sequence[Path], today: date, console: Console, *, fail_on_o
         for case in failed:
             _show_failure(case, console)
     newest = PolicyBook.load().policies[-1] if not files else _newest([policy_file(path) for path, _ in results])
-    is_overdue = newest.countries.is_overdue(today)
-    if is_overdue:
-        console.print(
-            f"{'Error' if fail_on_overdue else 'Warning'}: the country lists of policy {newest.version} are of "
-            f"{newest.countries.as_of} ({newest.countries.source}), {(today - newest.countries.as_of).days} days old; "
-            "look at what FATF has published since, and write a new policy",
-            highlight=False,
-        )
-    has_passed = all(case.has_passed for _, cases in results for case in cases)
-    return has_passed and not (is_overdue and fail_on_overdue)
+    overdue = overdue_countries(newest, today)
+    if overdue is not None:
+        console.print(f"Error: {overdue}", highlight=False, markup=False)
+    return overdue is None and all(case.has_passed for _, cases in results for case in cases)
 
 
 def run_replay(engine: Engine, clock: Clock, policy: Policy, days: int, console: Console) -> Replay:

@@ -1,4 +1,4 @@
-"""What compliance's worker does again and again: KYC polls, undecided transactions, outboxes, lists, the alarm on age.
+"""What compliance's worker does again and again: KYC polls, undecided transactions, outboxes, lists, alarms on age.
 
 A job's failure stays its own, and shows as a stable code. The alarm needs the database and nothing else.
 """
@@ -14,6 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from compliance.api.outcomes import resume_approved
 from compliance.api.services import Services
+from compliance.deadlines import BATCH, call_for_overdue
 from compliance.events import ComplianceEvent, ComplianceSeverity
 from compliance.outbox import enqueue, publish_pending
 from infra.runtime.clock import Clock
@@ -27,6 +28,7 @@ EXPIRY_EVERY_S = 60.0
 OUTBOX_EVERY_S = 0.5
 UNDECIDED_EVERY_S = 5.0
 ALARM_EVERY_S = 5.0
+DEADLINES_EVERY_S = 10.0
 LISTS_EVERY_S = 2.0
 KYC_POLLS = 50
 # A check takes milliseconds: a transaction that has waited this long was left behind by a process that died.
@@ -167,6 +169,11 @@ def build_jobs(
         metrics.waiting(waiting, max(0.0, row.undecided_oldest_s))
         return counted("alarm", raise_age_alarms(engine, clock))
 
+    def deadlines() -> bool:
+        called = call_for_overdue(engine, clock)
+        counted("deadlines", called)
+        return called >= BATCH
+
     return [
         Job("lists", LISTS_EVERY_S, lambda: counted("lists", int(lists.look()))),
         Job("kyc", KYC_EVERY_S, poll),
@@ -188,5 +195,6 @@ def build_jobs(
             UNDECIDED_EVERY_S,
             lambda: counted("resolutions", resume_approved(services)),
         ),
+        Job("deadlines", DEADLINES_EVERY_S, deadlines),
         Job("alarm", ALARM_EVERY_S, alarm),
     ]

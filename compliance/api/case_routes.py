@@ -8,7 +8,6 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 from sqlalchemy import Connection
-from sqlalchemy.exc import DataError
 
 from compliance import cases
 from compliance.api.access import GUARDS, ActorDependency
@@ -28,10 +27,9 @@ from compliance.api.dependencies import CasePath, ServicesDependency, errors
 from compliance.api.outcomes import carry_out
 from compliance.api.schemas import Id
 from compliance.api.services import Services
-from compliance.cases import Case, CaseKind, CasePage, CasePriority, CaseState, QueueFilters
-from compliance.errors import CaseConflictError, CaseNotFoundError
+from compliance.cases import Case, CaseKind, CasePriority, CaseState, QueueFilters
+from compliance.errors import CaseConflictError, CaseNotFoundError, ComplianceInputError
 from compliance.model import Actor
-from infra.runtime.cursors import CursorInvalidError
 
 MAX_LIMIT = 200
 router = APIRouter(prefix="/v1/compliance/cases", tags=["compliance"], dependencies=GUARDS)
@@ -39,7 +37,7 @@ _FOUND = errors(s404=CaseNotFoundError.code)
 _CHANGED = errors(s404=CaseNotFoundError.code, s409=CaseConflictError.code)
 
 
-@router.get("", responses=errors(s422=f"request_invalid, {CursorInvalidError.code}"))
+@router.get("", responses=errors(s422=f"request_invalid, {ComplianceInputError.code}"))
 def list_cases(
     services: ServicesDependency,
     state: Annotated[list[CaseState] | None, Query(max_length=5, description="none: those that are not closed")] = None,
@@ -70,7 +68,8 @@ def list_cases(
         limit=limit,
         cursor=cursor,
     )
-    page = _page(services, filters)
+    with services.engine.connect() as connection:
+        page = cases.queue(connection, filters)
     return CaseList(cases=[case_view(each, now) for each in page.cases], next_cursor=page.next_cursor)
 
 
@@ -193,14 +192,3 @@ def _refuse_verification(connection: Connection, case_id: str) -> None:
         raise CaseConflictError(
             f"Case {case_id} ends with its verification: POST /v1/compliance/kyc/{case.subject_id}/decision."
         )
-
-
-def _page(services: Services, filters: QueueFilters) -> CasePage:
-    try:
-        with services.engine.connect() as connection:
-            return cases.queue(connection, filters)
-    except (OverflowError, RecursionError, DataError):
-        # A cursor that was made up: a time or text that PostgreSQL does not hold.
-        raise CursorInvalidError(
-            "The cursor is not one of this API. Send next_cursor of the page before, or none to begin again."
-        ) from None

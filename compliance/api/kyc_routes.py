@@ -30,7 +30,9 @@ IdempotencyKey = Annotated[
 def start_kyc(services: ServicesDependency, body: KycInput, key: IdempotencyKey) -> KycView:
     """Begin to verify a customer, who is created where the reference is new; sent again, it is the same verification.
 
-    The answer leads the customer to the provider, once. An approval that still counts is returned as it is.
+    The answer leads the customer to the provider, who uses it once: sent again while the provider waits for the
+    customer, there is a new `handoff`, or null where the provider does not give one now. An approval that still counts
+    is returned as it is.
     """
     # Before anything is kept: without a policy no verification can be judged.
     services.policies.current(services.clock.now())

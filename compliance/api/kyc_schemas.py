@@ -94,7 +94,7 @@ class KycDecisionInput(Body):
 
 
 class HandoffView(Shown):
-    """What leads the customer to the provider; shown when the verification begins, never again."""
+    """What leads the customer to the provider, for one use; who begins the verification again gets a new one."""
 
     kind: str = Field(description="link, or token for the provider's component")
     value: str

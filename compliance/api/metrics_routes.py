@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 from fastapi import APIRouter
 
 from compliance.api.access import GUARDS
@@ -12,6 +14,7 @@ from compliance.api.metrics_store import read_metrics
 from compliance.api.services import Services
 from compliance.errors import ComplianceNotReadyError
 from compliance.policy.model import Policy
+from compliance.policy.overdue import overdue_countries
 
 router = APIRouter(prefix="/v1/compliance", tags=["compliance"], dependencies=GUARDS)
 
@@ -33,7 +36,7 @@ def get_compliance_metrics(services: ServicesDependency) -> MetricsView:
     return metrics_view(
         found,
         now,
-        policy=_state(policy) if policy is not None else None,
+        policy=_state(policy, now.date()) if policy is not None else None,
         target_s=target_s,
         not_ready_reason=reason,
         provider_names=policy.kyc.provider_order if policy is not None else (),
@@ -47,10 +50,12 @@ def _policy(services: Services) -> tuple[Policy | None, str | None]:
         return None, error.message
 
 
-def _state(policy: Policy) -> PolicyState:
+def _state(policy: Policy, today: date) -> PolicyState:
     return PolicyState(
         version=policy.version,
         name=policy.name,
         effective_from=policy.effective_from,
         countries_as_of=policy.countries.as_of,
+        countries_age_days=(today - policy.countries.as_of).days,
+        countries_overdue=overdue_countries(policy, today),
     )

@@ -76,6 +76,8 @@ class PolicyState(Shown):
     name: str
     effective_from: UtcTime
     countries_as_of: date
+    countries_age_days: int
+    countries_overdue: str | None = Field(description="what to do where the country lists are too old; null otherwise")
 
 
 class ProviderView(Shown):

@@ -1,4 +1,4 @@
-"""The people of compliance: each has a name, a role and a bearer token of their own.
+"""The people and programs of compliance: each has a name, a role and a bearer token of their own.
 
 A name stands in the record for good, and four eyes are two names; so nobody may share one, nor be called `system`.
 """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date, datetime
 from decimal import Decimal
 from functools import cache
@@ -20,6 +21,9 @@ _NO_COUNTRY = frozenset({"AC", "CP", "CQ", "DG", "EU", "IC", "IP", "TA", "UN", "
 # PostgreSQL holds no NUL, and other control characters have no place in a name or a reason.
 _TEXT = r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]*$"
 _LINE = r"^[^\x00-\x1f\x7f]*$"
+# What makes a text look other than it is: controls of Latin-1, lines and paragraphs of Unicode, overrides and isolates
+# of its direction. Scripts from right to left need none of them, and the joiners that some scripts need stay.
+_DISGUISE = re.compile("[\x80-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 _ID = r"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}$"
 OLDEST_BIRTH = date(1900, 1, 1)
 USD_LIMIT = Decimal(10) ** 20
@@ -54,6 +58,8 @@ def _not_blank(text: str) -> str:
     # Half of a surrogate pair is no UTF-8, so that neither PostgreSQL nor a hash takes it.
     if any("\ud800" <= character <= "\udfff" for character in text):
         raise ValueError("holds half of a surrogate pair")
+    if _DISGUISE.search(text):
+        raise ValueError("holds control characters, or such that turn the direction of text")
     stripped = text.strip()
     if not stripped:
         raise ValueError("must not be empty or blank")

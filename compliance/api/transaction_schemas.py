@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
+from dataclasses import replace
 from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, Field, model_validator
 
-from compliance.aml.admission import direction_of
+from compliance.aml.admission import transaction_of_event
 from compliance.api.case_schemas import Version
 from compliance.api.schemas import AmountUsd, Body, Country, Id, Line, QuantityText, Shown, UtcTime, Why
-from compliance.model import AmlResult, Decision, Direction, RuleOutcome, RuleSeverity, Transaction
+from compliance.model import AmlResult, Decision, RuleOutcome, RuleSeverity, Transaction
 from ingest.messages import AccountId, AssetSymbol, Kind, SettlementEvent, Side
 from ingest.messages import UtcTime as EventTime
 
-# What monitoring needs to be told and other rooms need not.
-STATED = ("has_travel_rule_data", "is_self_hosted", "has_ownership_proof")
 # Value that moves between the desk and somebody else; interest and seizures move within the desk's own books.
 TRANSFERS = frozenset({Kind.DEPOSIT, Kind.WITHDRAWAL, Kind.DRAW, Kind.REPAYMENT})
 Address = Annotated[
@@ -62,13 +60,12 @@ class SettlementInput(_Movement):
         return self
 
     def event(self) -> SettlementEvent:
-        """The message that other rooms receive once it is accepted: without what only monitoring needs."""
-        fields = self.model_dump(exclude=set(STATED))
-        return SettlementEvent(**fields)
+        """The message that other rooms receive once it is accepted."""
+        return SettlementEvent(**self.model_dump())
 
     def transaction(self) -> Transaction:
         """The settlement as monitoring sees it; what it is worth is for us to say."""
-        return _transaction(self, self.event_id, direction_of(self.event()), None)
+        return transaction_of_event(self.event())
 
 
 class TransactionInput(_Movement):
@@ -84,33 +81,11 @@ class TransactionInput(_Movement):
 
     def transaction(self) -> Transaction:
         """The transaction as monitoring sees it."""
-        return _transaction(self, self.transaction_id, direction_of(self._event()), self.amount_usd)
+        return replace(transaction_of_event(self._event()), amount_usd=self.amount_usd)
 
     def _event(self) -> SettlementEvent:
-        own = {*STATED, "transaction_id", "amount_usd"}
+        own = {"transaction_id", "amount_usd"}
         return SettlementEvent(event_id=self.transaction_id, **self.model_dump(exclude=own))
-
-
-def _transaction(
-    given: _Movement, transaction_id: str, direction: Direction, amount_usd: Decimal | None
-) -> Transaction:
-    return Transaction(
-        transaction_id=transaction_id,
-        account_id=given.account_id,
-        direction=direction,
-        kind=given.kind.value,
-        side=given.side.value,
-        asset=given.asset,
-        quantity=given.quantity,
-        amount_usd=amount_usd,
-        chain=given.chain,
-        occurred_at=given.occurred_at,
-        counterparty_address=given.counterparty_address,
-        counterparty_country=given.counterparty_country,
-        has_travel_rule_data=given.has_travel_rule_data,
-        is_self_hosted=given.is_self_hosted,
-        has_ownership_proof=given.has_ownership_proof,
-    )
 
 
 class RuleView(Shown):

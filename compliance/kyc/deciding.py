@@ -24,6 +24,7 @@ from infra.runtime.logs import get_logger
 
 SCREENING_TRIGGER = "kyc_approval"
 CLEAR = "clear"
+EXPOSED_PERSON = "exposed_person"
 SCREENING_HIT, SCREENING_FAILED = "screening_hit", "screening_failed"
 VALIDITY_ENDED, NOT_FINISHED, LATE_ANSWER = "validity_ended", "not_finished", "late_answer"
 # Reasons that need an officer sooner.
@@ -67,7 +68,7 @@ class Judge:
         found = self._target(case, conclude(known, case.provider, auto_decline=policy.kyc.auto_decline))
         screening = _Screening(None)
         if found.state is KycState.APPROVED and case.state is not KycState.APPROVED:
-            screening = self._screen(connection, case, policy)
+            screening = self._screen(connection, case, policy, actor)
             if screening.reason is not None:
                 found = Conclusion(KycState.IN_REVIEW, screening.reason)
         return self._change(connection, case, found, known, screening, policy, now, actor, words)
@@ -101,7 +102,7 @@ class Judge:
             return Conclusion(case.state, case.state_reason)
         return Conclusion(KycState.IN_REVIEW, LATE_ANSWER)
 
-    def _screen(self, connection: Connection, case: KycCase, policy: Policy) -> _Screening:
+    def _screen(self, connection: Connection, case: KycCase, policy: Policy, actor: Actor) -> _Screening:
         try:
             with connection.begin_nested():
                 user = read_user(connection, self._envelope, case.user_id)
@@ -116,6 +117,10 @@ class Judge:
             evidence["screening_case_id"] = record.case_id
         if str(record.outcome) == CLEAR:
             return _Screening(None, record.list_versions, evidence)
+        if record.is_exposed:
+            # Lawful customers, whom a person approves each time (FATF R.12), and no provider's answer alone.
+            reason = EXPOSED_PERSON if actor == SYSTEM else None
+            return _Screening(reason, record.list_versions, {**evidence, EXPOSED_PERSON: "confirmed"})
         reason = SCREENING_HIT if str(record.outcome) == "hit" else SCREENING_FAILED
         return _Screening(reason, record.list_versions, evidence)
 

@@ -96,7 +96,10 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Handoff:
-    """What leads a customer to the provider: a `link`, or a `token` for its component; shown once, never stored."""
+    """What leads a customer to the provider: a `link`, or a `token` for its component; shown once, never stored.
+
+    A link is for one use; who needs another one begins the verification again, which makes none.
+    """
 
     kind: str
     value: SecretStr

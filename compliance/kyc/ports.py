@@ -21,7 +21,10 @@ class Policies(Protocol):
 
 
 class Screened(Protocol):
-    """One screening of a customer, stored; only the outcome `clear` is clean."""
+    """One screening of a customer, stored; only the outcome `clear` is clean.
+
+    `is_exposed`: the hit is that the customer is a politically exposed person, which an officer confirmed.
+    """
 
     @property
     def screening_id(self) -> str: ...
@@ -34,6 +37,9 @@ class Screened(Protocol):
 
     @property
     def list_versions(self) -> Mapping[str, str]: ...
+
+    @property
+    def is_exposed(self) -> bool: ...
 
 
 class UserScreener(Protocol):

@@ -69,8 +69,8 @@ class KycService:
         """Begin to verify the customer, or return the case that already does.
 
         The case is `created` where no provider could be reached: it is handed over as soon as one can. `handoff` is
-        what leads the customer to the provider. Raises `ComplianceInputError`, and `ComplianceNotReadyError` without
-        a policy.
+        what leads the customer to the provider; asked again, there is a new one, or none where the provider fails.
+        Raises `ComplianceInputError`, and `ComplianceNotReadyError` without a policy.
         """
         return self._starter.start(user_id, idempotency_key)
 

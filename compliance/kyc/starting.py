@@ -31,6 +31,8 @@ PATIENCE = timedelta(seconds=45)
 RETRY_EVERY = timedelta(seconds=5)
 MAX_KEY = 200
 _CACHED = (KycState.APPROVED, KycState.DECLINED)
+# The customer may have something to do at the provider: Sumsub asks for another try after they have handed in.
+_LED_ON = (KycState.PENDING, KycState.SUBMITTED)
 _OPEN = (KycState.CREATED, KycState.PENDING, KycState.SUBMITTED, KycState.IN_REVIEW)
 _log = get_logger(__name__)
 
@@ -57,8 +59,15 @@ class Starter:
     def start(self, user_id: str, idempotency_key: str) -> KycCase:
         """A new case, or the one that there is: of the same key, still open, or decided within the cache's hours.
 
-        Raises `ComplianceInputError` for an unknown customer, or a key that another customer's case has.
+        A case that waits at its provider has a new handoff each time, since a customer who closed the page cannot use
+        the last one again. Raises `ComplianceInputError` for an unknown customer, or a key that another customer's
+        case has.
         """
+        case, is_new = self._begun(user_id, idempotency_key)
+        return self._led_on(self.hand_over(case, is_new=True) if is_new else case)
+
+    def _begun(self, user_id: str, idempotency_key: str) -> tuple[KycCase, bool]:
+        """The case, and whether it is new."""
         if not 0 < len(idempotency_key) <= MAX_KEY or "\x00" in idempotency_key:
             raise ComplianceInputError(f"An idempotency key has 1 to {MAX_KEY} characters.")
         now = self._clock.now()
@@ -72,17 +81,29 @@ class Starter:
                     raise ComplianceInputError(
                         "This idempotency key belongs to another customer's case; use a new one."
                     )
-                return same
+                return same, False
             last = store.newest(connection, user_id)
             if last is not None and last.state in _OPEN:
-                return last
+                return last, False
             if last is not None and _is_fresh(last, now, timedelta(hours=policy.kyc.cache_hours)):
-                return replace(last, is_cached=True)
+                return replace(last, is_cached=True), False
             kyc_case_id = store.insert(connection, user_id, idempotency_key, policy.version, now, START_LEASE)
             case = store.read(connection, kyc_case_id)
             self._judge.refresh_user(connection, user_id)
         assert case is not None
-        return self.hand_over(case, is_new=True)
+        return case, True
+
+    def _led_on(self, case: KycCase) -> KycCase:
+        """The case with what leads to its provider, asked outside of any transaction; without it where that fails."""
+        provider, reference = self._providers.get(case.provider or ""), case.provider_reference
+        if provider is None or reference is None or case.handoff is not None or case.state not in _LED_ON:
+            return case
+        try:
+            return replace(case, handoff=provider.handoff(reference, case.kyc_case_id))
+        except ProviderError as error:
+            fault = error.fault.value
+            _log.warning("kyc_not_led_on", kyc_case_id=case.kyc_case_id, provider=error.provider, fault=fault)
+            return case
 
     def hand_over(self, case: KycCase, *, is_new: bool) -> KycCase:
         """Give a case that is `created` to the first provider that takes it; where none does it is due again soon."""

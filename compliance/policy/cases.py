@@ -78,7 +78,7 @@ def read_policy(path: Path) -> Policy:
 
 def run_cases(cases: Path, rules: Mapping[str, Rule], features_type: type) -> list[CaseResult]:
     """Run a file of cases against its policy; raises `PolicyInvalidError` where either file cannot be used."""
-    judge = Judge(read_policy(policy_file(cases)), rules, features_type)
+    judge = Judge(read_policy(policy_file(cases)), rules, features_type, explains_clean=True)
     document = read_document(cases)
     try:
         file = _CaseFile.model_validate(document.content)

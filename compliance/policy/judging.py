@@ -5,7 +5,7 @@ Pure, and the same for the gate, for replays and for the test cases of policies.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -19,13 +19,18 @@ from compliance.policy.variables import Variables
 _GRAVITY = {Decision.ACCEPTED: 0, Decision.REVIEW: 1, Decision.BLOCKED: 2}
 
 
-class Rule(Protocol):
-    """A pure rule of transaction monitoring; `parameters` are those of `Policy.parameters`."""
+Evaluate = Callable[[Transaction, Any], RuleResult]
 
-    def evaluate(
-        self, transaction: Transaction, features: Any, parameters: Mapping[str, ParameterValue], /
-    ) -> RuleResult:
-        """The rule's answer, with the severity among the parameters unless the rule grades its hits itself."""
+
+class Rule(Protocol):
+    """A pure rule of transaction monitoring."""
+
+    def ready(self, parameters: Mapping[str, ParameterValue], /, *, explains_clean: bool) -> Evaluate:
+        """The rule with the parameters of `Policy.parameters`, made once and asked for every transaction.
+
+        Its answers have the severity among the parameters unless the rule grades its hits itself. With
+        `explains_clean` they have their figures also where nothing was found.
+        """
         ...
 
 
@@ -41,8 +46,7 @@ class Judgement:
 @dataclass(frozen=True, slots=True)
 class _Prepared:
     rule_id: str
-    rule: Rule
-    parameters: Mapping[str, ParameterValue]
+    evaluate: Evaluate
     severity: RuleSeverity
     is_shadow: bool
     when: Expression | None
@@ -51,9 +55,15 @@ class _Prepared:
 class Judge:
     """A policy made ready to judge; safe for several threads at once."""
 
-    def __init__(self, policy: Policy, rules: Mapping[str, Rule], features_type: type) -> None:
-        """Raises `PolicyInvalidError` where the policy names a rule that cannot run or a variable that is not there."""
+    def __init__(
+        self, policy: Policy, rules: Mapping[str, Rule], features_type: type, *, explains_clean: bool = False
+    ) -> None:
+        """Raises `PolicyInvalidError` where the policy names a rule that cannot run or a variable that is not there.
+
+        `explains_clean`: answers have figures also where a rule found nothing, for people who ask why it did not.
+        """
         self.policy = policy
+        self._explains_clean = explains_clean
         self._variables = Variables(features_type)
         self._rules = [self._prepared(rule_id, rules) for rule_id, rule in policy.aml.items() if rule.enabled]
 
@@ -73,8 +83,8 @@ class Judge:
                 f"policy {self.policy.version}, aml.{rule_id}.when reads {', '.join(unknown)}, which is no variable; "
                 f"there are {', '.join(sorted(self._variables.names))}"
             )
-        parameters = self.policy.parameters(rule_id)
-        return _Prepared(rule_id, rules[rule_id], parameters, settings.severity, settings.shadow, when)
+        evaluate = rules[rule_id].ready(self.policy.parameters(rule_id), explains_clean=self._explains_clean)
+        return _Prepared(rule_id, evaluate, settings.severity, settings.shadow, when)
 
     def judge(self, transaction: Transaction, features: Any) -> Judgement:
         """Run every rule and decide; a rule that fails is an error of that rule and never clean."""
@@ -84,7 +94,7 @@ class Judge:
 
     def _result(self, prepared: _Prepared, transaction: Transaction, features: Any) -> RuleResult:
         try:
-            result = prepared.rule.evaluate(transaction, features, prepared.parameters)
+            result = prepared.evaluate(transaction, features)
         except Exception as error:
             # The error's own text may hold what must not be recorded.
             result = _error(prepared, f"The rule failed ({type(error).__name__}).")
@@ -122,8 +132,8 @@ def decide(policy: PolicyDecision, results: Sequence[RuleResult]) -> tuple[Decis
     counted = [result for result in results if not result.is_shadow]
     if not counted:
         return Decision.REVIEW, "no rule ran"
-    calls = [(result, _call(policy, result)) for result in counted]
-    heaviest = max((call for _, call in calls), key=_GRAVITY.__getitem__)
+    calls = [(result, _call(policy, result)) for result in counted if result.outcome is not RuleOutcome.NO_HIT]
+    heaviest = max((call for _, call in calls), key=_GRAVITY.__getitem__, default=Decision.ACCEPTED)
     if heaviest is Decision.ACCEPTED:
         return Decision.ACCEPTED, "no rule calls for a person"
     return heaviest, "; ".join(_words(result) for result, call in calls if call is heaviest)
@@ -134,9 +144,7 @@ def _call(policy: PolicyDecision, result: RuleResult) -> Decision:
         return policy.of_hit(result.severity)
     if result.outcome is RuleOutcome.ERROR:
         return Decision(policy.on_error)
-    if result.outcome is RuleOutcome.INSUFFICIENT_HISTORY:
-        return Decision(policy.on_insufficient_history)
-    return Decision.ACCEPTED
+    return Decision(policy.on_insufficient_history)
 
 
 def _words(result: RuleResult) -> str:

@@ -143,9 +143,9 @@ def _count(tallies: dict[str, RuleTally], past: Past, judgement: Judgement) -> N
     transaction_id = past.transaction.transaction_id
     flagged = set(past.hits)
     for result in judgement.results:
-        tally = tallies[result.rule_id]
-        if result.outcome is RuleOutcome.NO_HIT and result.rule_id not in past.hits:
+        if result.outcome is RuleOutcome.NO_HIT and result.rule_id not in flagged:
             continue
+        tally = tallies[result.rule_id]
         tally.count(transaction_id, result.outcome is RuleOutcome.HIT, result.rule_id in past.hits, past.decision)
         tally.errors += result.outcome is RuleOutcome.ERROR
         tally.insufficient += result.outcome is RuleOutcome.INSUFFICIENT_HISTORY

@@ -68,7 +68,10 @@ class RecordedHit:
 
 @dataclass(frozen=True, slots=True)
 class ScreeningRecord:
-    """A customer's screening as it was stored; `hit`: at least one hit is open or confirmed."""
+    """A customer's screening as it was stored; `hit`: at least one hit is open or confirmed.
+
+    `is_exposed`: what is confirmed is that the customer is a politically exposed person, and nothing else holds them.
+    """
 
     screening_id: str
     outcome: ScreeningOutcome
@@ -77,6 +80,7 @@ class ScreeningRecord:
     list_versions: Mapping[str, str]
     reason: str | None = None
     new_hits: int = 0
+    is_exposed: bool = False
 
 
 @dataclass(frozen=True, slots=True, order=True)

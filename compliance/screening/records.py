@@ -11,7 +11,8 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from compliance.model import SYSTEM
-from compliance.policy.model import Policy
+from compliance.policy.model import Policy, PolicyScreening
+from compliance.screening.exposure import HANDLING, is_exposure, is_recorded_only
 from compliance.screening.hit_memory import Earlier, earlier_words, hit_key, lock_facts
 from compliance.screening.model import (
     Hit,
@@ -63,11 +64,19 @@ class _Judged:
     hit: Hit
     state: HitState
     earlier: Earlier | None
+    is_exposure: bool
+    is_recorded_only: bool
 
     @property
     def is_new(self) -> bool:
-        """Whether nobody has been told of it."""
-        return self.state is HitState.OPEN and (self.earlier is None or self.earlier.state is not HitState.OPEN)
+        """Whether nobody has been told of it; what was only recorded before belongs to no case."""
+        is_told = self.earlier is not None and self.earlier.state is HitState.OPEN and self.earlier.case_id is not None
+        return self.state is HitState.OPEN and not self.is_recorded_only and not is_told
+
+    @property
+    def holds(self) -> bool:
+        """Whether it keeps the customer from being clear."""
+        return self.state is not HitState.REMEMBERED and not self.is_recorded_only
 
 
 def record_user(
@@ -88,8 +97,14 @@ def record_user(
         "scr", user.user_id, trigger, policy.version, json.dumps(dict(screening.list_versions), sort_keys=True), at
     )
     earlier = earlier_words(connection, user.user_id, screening.hits)
-    judged = [_judge(screening_id, hit, earlier.get(hit_key(hit)), at, facts.name_hash) for hit in screening.hits]
+    judged = [
+        _judge(screening_id, hit, earlier.get(hit_key(hit)), at, facts.name_hash, policy.screening)
+        for hit in screening.hits
+    ]
     outcome, reason = _outcome(screening, judged, policy.screening.limit)
+    is_exposed = outcome is ScreeningOutcome.HIT and screening.reason is None and _is_confirmed_exposure(judged)
+    if is_exposed:
+        reason = "A politically exposed person, as an officer confirmed: an officer approves, no provider alone."
     judged = _shown(judged, policy.screening.limit)
     new = [each for each in judged if each.is_new]
     case_id = facts.open_case_id
@@ -122,17 +137,25 @@ def record_user(
         screening.list_versions,
         reason,
         new_hits=len(new),
+        is_exposed=is_exposed,
     )
 
 
-def _judge(screening_id: str, hit: Hit, earlier: Earlier | None, at: datetime, subject_hash: str) -> _Judged:
+def _judge(
+    screening_id: str, hit: Hit, earlier: Earlier | None, at: datetime, subject_hash: str, policy: PolicyScreening
+) -> _Judged:
     state = HitState.OPEN
     if earlier is not None and earlier.clears(at, subject_hash):
         state = HitState.REMEMBERED
     elif earlier is not None and earlier.state is HitState.CONFIRMED:
         state = HitState.CONFIRMED
     hit_id = stable_id("hit", screening_id, hit.list_name, hit.entry_id)
-    return _Judged(hit_id, hit, state, earlier)
+    return _Judged(hit_id, hit, state, earlier, is_exposure(hit.topics, policy), is_recorded_only(hit.topics, policy))
+
+
+def _is_confirmed_exposure(judged: Sequence[_Judged]) -> bool:
+    """Whether nothing holds the customer but that an officer confirmed who they are."""
+    return all(each.is_exposure and each.state is HitState.CONFIRMED for each in judged if each.holds)
 
 
 def _shown(judged: Sequence[_Judged], limit: int) -> list[_Judged]:
@@ -145,20 +168,27 @@ def _outcome(screening: NameScreening, judged: Sequence[_Judged], limit: int) ->
     if screening.outcome is not ScreeningOutcome.HIT:
         return screening.outcome, screening.reason
     # More hits than are shown cannot all have been cleared by anybody.
-    if screening.reason is None and all(each.state is HitState.REMEMBERED for each in judged):
-        count = len(judged)
-        what = "The only hit was" if count == 1 else f"All {count} hits were"
-        return ScreeningOutcome.CLEAR, f"{what} cleared by an officer before, and the entries have not changed."
-    waiting = sum(each.state is HitState.OPEN for each in judged)
+    if screening.reason is None and not any(each.holds for each in judged):
+        return ScreeningOutcome.CLEAR, _why_clear(judged)
+    waiting = sum(each.state is HitState.OPEN and each.holds for each in judged)
     if screening.reason is None and waiting > limit:
         return ScreeningOutcome.HIT, f"{waiting} hits wait for an officer, of which the likeliest {limit} are shown."
     return ScreeningOutcome.HIT, screening.reason
 
 
+def _why_clear(judged: Sequence[_Judged]) -> str:
+    count, recorded = len(judged), sum(each.is_recorded_only for each in judged)
+    if recorded:
+        rest = "; officers cleared the others before" if recorded < count else ""
+        return f"{recorded} of {count} hits are politically exposed persons, whom the policy only records{rest}."
+    what = "The only hit was" if count == 1 else f"All {count} hits were"
+    return f"{what} cleared by an officer before, and the entries have not changed."
+
+
 def _case_of(judged: _Judged, case_id: str | None) -> str | None:
     """An open hit belongs to the open case; one that was decided to the case it was decided in."""
     if judged.state is HitState.OPEN:
-        return case_id
+        return None if judged.is_recorded_only else case_id
     return judged.earlier.case_id if judged.earlier is not None else None
 
 
@@ -220,11 +250,15 @@ def _open_case(
             for each in new
         ],
     }
+    title = f"{len(new)} possible {'match' if len(new) == 1 else 'matches'} on {lists}"
+    if all(each.is_exposure for each in new):
+        title += ": politically exposed"
+        body = {**body, "handling": HANDLING}
     return open_case(
         connection,
         kind=SCREENING_CASE,
         subject_id=user.user_id,
-        title=f"{len(new)} possible {'match' if len(new) == 1 else 'matches'} on {lists}",
+        title=title,
         priority=priority,
         sla=policy.sla.due_in("screening", priority),
         at=at,
@@ -258,7 +292,10 @@ def _decide_clear(
         evidence={
             "screening_id": screening_id,
             "threshold": policy.screening.threshold,
-            "remembered": [each.earlier.hit_id for each in judged if each.earlier is not None],
+            "remembered": [
+                each.earlier.hit_id for each in judged if each.state is HitState.REMEMBERED and each.earlier is not None
+            ],
+            "exposure": [each.hit_id for each in judged if each.is_recorded_only],
         },
         at=at,
     )

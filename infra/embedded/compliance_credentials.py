@@ -14,7 +14,7 @@ from infra.runtime.key_ring import LocalKeyRing
 KEY_FILE = "pii-keys.json"
 KEY_FILE_VARIABLE = "BALLAST_PII_KEY_FILE"
 USERS = "BALLAST_COMPLIANCE_USERS"
-# Name and role; four eyes need two officers.
+# Name and role; four eyes need two officers, and the escrow is a program.
 PEOPLE: Mapping[str, str] = {
     "viewer": "viewer",
     "analyst": "analyst",
@@ -22,6 +22,7 @@ PEOPLE: Mapping[str, str] = {
     "officer2": "officer",
     "admin": "admin",
     "auditor": "auditor",
+    "escrow": "service",
 }
 
 

@@ -185,7 +185,11 @@ def worker_services(ports: Ports) -> tuple[Service, ...]:
         Service(
             "runner",
             Group.WORKERS,
-            _module("orchestration.runner", "--first", "risk_daily_job", "--every", "120", "risk_intraday_job"),
+            _module(
+                "orchestration.runner",
+                *("--first", "risk_daily_job", "--first", "compliance_job"),
+                *("--every", "120", "risk_intraday_job"),
+            ),
             probes=(HeartbeatProbe("runner", 30),),
             env=_dagster_environment(),
             stop_wait_s=15,

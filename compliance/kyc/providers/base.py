@@ -62,6 +62,10 @@ class Provider(Protocol):
         """What the provider says now."""
         ...
 
+    def handoff(self, reference: str, kyc_case_id: str) -> Handoff | None:
+        """What leads the customer to a case that the provider has, made anew; None where nothing leads there."""
+        ...
+
     def event(self, headers: Mapping[str, str], body: bytes, now: datetime) -> ProviderEvent:
         """The event in a webhook, proven over its raw body; header names in lower case.
 

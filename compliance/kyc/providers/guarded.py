@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import TypeVar
 
 from compliance.kyc.errors import Fault, ProviderError
-from compliance.kyc.model import Answer
+from compliance.kyc.model import Answer, Handoff
 from compliance.kyc.providers.base import Applicant, Created, Provider, ProviderEvent
 from infra.runtime.breaker import Breaker, BreakerState
 
@@ -55,6 +55,10 @@ class GuardedProvider:
     def read(self, reference: str) -> Answer:
         """As the provider's."""
         return self._guarded(lambda: self._provider.read(reference))
+
+    def handoff(self, reference: str, kyc_case_id: str) -> Handoff | None:
+        """As the provider's."""
+        return self._guarded(lambda: self._provider.handoff(reference, kyc_case_id))
 
     def event(self, headers: Mapping[str, str], body: bytes, now: datetime) -> ProviderEvent:
         """As the provider's."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from compliance.kyc.errors import Fault, ProviderError, WebhookNotConfiguredError
-from compliance.kyc.model import MANUAL, Answer, Verdict
+from compliance.kyc.model import MANUAL, Answer, Handoff, Verdict
 from compliance.kyc.providers.base import Applicant, Created, ProviderEvent
 from infra.runtime.clock import Clock
 
@@ -26,6 +26,10 @@ class ManualProvider:
     def read(self, reference: str) -> Answer:  # noqa: ARG002
         """Nobody but the officers knows more."""
         raise ProviderError(MANUAL, Fault.NOT_FOUND)
+
+    def handoff(self, reference: str, kyc_case_id: str) -> Handoff | None:  # noqa: ARG002
+        """Officers call the customer; there is no page to go to."""
+        return None
 
     def event(self, headers: Mapping[str, str], body: bytes, now: datetime) -> ProviderEvent:  # noqa: ARG002
         """Officers send no webhooks."""

@@ -98,6 +98,18 @@ class PersonaProvider:
         answer = self._get(f"/inquiries/{quote(reference, safe='')}")
         return _answer(self._inquiry(answer.content), None, answer.answered_at)
 
+    def handoff(self, reference: str, kyc_case_id: str) -> Handoff:  # noqa: ARG002
+        """A new one-time link to the inquiry.
+
+        Sent without an idempotency key: a replayed answer would hold a link that was used.
+        """
+        headers = {**self._headers, "content-type": "application/json"}
+        path = f"/inquiries/{quote(reference, safe='')}/generate-one-time-link"
+        handoff = _link(self._http.send(self._http.build("POST", path, headers=headers, body=b"{}")))
+        if handoff is None:
+            raise self._http.unreadable()
+        return handoff
+
     def event(self, headers: Mapping[str, str], body: bytes, now: datetime) -> ProviderEvent:
         """The event of a webhook; inquiries that it includes are left out since 2026, so that none is looked for."""
         self._prove(headers.get(SIGNATURE_HEADER), body, now)
@@ -182,15 +194,18 @@ class PersonaProvider:
 
     def _created(self, answer: HttpAnswer) -> Created:
         inquiry = self._inquiry(answer.content)
-        link = an_object(answer.content.get("meta")).get("one-time-link")
-        handoff = Handoff("link", SecretStr(link)) if isinstance(link, str) and link else None
-        return Created(an_id(inquiry["id"]), _answer(inquiry, None, answer.answered_at), handoff)
+        return Created(an_id(inquiry["id"]), _answer(inquiry, None, answer.answered_at), _link(answer))
 
     def _inquiry(self, content: Mapping[str, Any]) -> Mapping[str, Any]:
         inquiry = an_object(content.get("data"))
         if inquiry.get("type", "inquiry") != "inquiry" or an_id(inquiry.get("id")) is None:
             raise self._http.unreadable()
         return inquiry
+
+
+def _link(answer: HttpAnswer) -> Handoff | None:
+    link = an_object(answer.content.get("meta")).get("one-time-link")
+    return Handoff("link", SecretStr(link)) if isinstance(link, str) and link else None
 
 
 def _answer(inquiry: Mapping[str, Any], told_at: datetime | None, seen_at: datetime) -> Answer:

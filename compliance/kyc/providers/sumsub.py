@@ -97,6 +97,14 @@ class SumsubProvider:
         answer = self._send("GET", f"/resources/applicants/{quote(reference, safe='')}/status")
         return _answer(answer.content, None, answer.answered_at)
 
+    def handoff(self, reference: str, kyc_case_id: str) -> Handoff:  # noqa: ARG002
+        """A new token of Sumsub's component, which goes by our id of the applicant."""
+        body = {"userId": kyc_case_id, "levelName": self._level_name}
+        token = self._send("POST", "/resources/accessTokens/sdk", body).content.get("token")
+        if not isinstance(token, str) or not token:
+            raise self._http.unreadable()
+        return Handoff("token", SecretStr(token))
+
     def event(self, headers: Mapping[str, str], body: bytes, now: datetime) -> ProviderEvent:
         """The event of a webhook, which has no id of its own and no time in its signature: repetitions are told apart
         by what the event is about.
@@ -163,11 +171,9 @@ class SumsubProvider:
         if external_user_id is None:
             return None
         try:
-            body = {"userId": external_user_id, "levelName": self._level_name}
-            token = self._send("POST", "/resources/accessTokens/sdk", body).content.get("token")
+            return self.handoff("", external_user_id)
         except ProviderError:
             return None
-        return Handoff("token", SecretStr(token)) if isinstance(token, str) and token else None
 
     def _send(self, method: str, path: str, content: Mapping[str, Any] | None = None) -> HttpAnswer:
         body = json.dumps(content).encode() if content is not None else b""

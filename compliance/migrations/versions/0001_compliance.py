@@ -156,6 +156,7 @@ _STATEMENTS = (
     """,
     "create index ix_screening_hits_user on compliance.screening_hits (user_id, list_name, entry_id)",
     "create index ix_screening_hits_screening on compliance.screening_hits (screening_id)",
+    "create index ix_screening_hits_case on compliance.screening_hits (case_id) where state = 'open'",
     # Transactions that were looked at: each reaches a terminal decision.
     """
     create table compliance.transaction_logs (
@@ -180,11 +181,15 @@ _STATEMENTS = (
         features jsonb,
         event jsonb,
         published_at timestamptz,
+        is_settled_unasked boolean not null default false,
         case_id text
     )
     """,
-    "create index ix_transaction_logs_account on compliance.transaction_logs (account_id, occurred_at desc)",
-    "create index ix_transaction_logs_counterparty on compliance.transaction_logs (counterparty_address, occurred_at)",
+    # Both hold what features read, so that the history of an account is one place and not a page for each row.
+    "create index ix_transaction_logs_account on compliance.transaction_logs (account_id, occurred_at desc)"
+    " include (transaction_id, direction, kind, amount_usd, counterparty_address, decision)",
+    "create index ix_transaction_logs_counterparty on compliance.transaction_logs (counterparty_address, occurred_at)"
+    " include (account_id, transaction_id)",
     "create index ix_transaction_logs_undecided on compliance.transaction_logs (received_at) where decision is null",
     "create index ix_transaction_logs_unpublished on compliance.transaction_logs (decided_at)"
     " where published_at is null and event is not null and decision in ('accepted', 'released')",
@@ -226,6 +231,11 @@ _STATEMENTS = (
     )
     """,
     "create index ix_cases_queue on compliance.cases (state, sla_due_at)",
+    # Only of closed ones: in the order of all, those that are open come last, behind every closed one.
+    "create index ix_cases_closed on compliance.cases (sla_due_at, case_id) where state = 'closed'",
+    "create index ix_cases_account on compliance.cases (account_id)",
+    "create index ix_cases_user on compliance.cases (user_id)",
+    "create index ix_cases_subject on compliance.cases (subject_id)",
     "create unique index uq_cases_open_subject on compliance.cases (kind, subject_id) where state != 'closed'",
     # Append-only and chained: `hash` covers the row and the hash of the row before in its chain.
     """
@@ -243,6 +253,8 @@ _STATEMENTS = (
     )
     """,
     "create index ix_case_events_case on compliance.case_events (case_id, sequence)",
+    "create index ix_case_events_overdue on compliance.case_events (case_id)"
+    " where kind = 'overdue' or (kind = 'escalated' and role = 'system')",
     """
     create table compliance.decisions (
         sequence bigint primary key,

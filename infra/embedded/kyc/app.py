@@ -31,13 +31,13 @@ DECISION_AFTER_S = 2.0
 class FailureRequest(BaseModel):
     """Failure on command: the next `count` requests of an operation get `status`, or their answer `delay_s` late.
 
-    Operations: create, read, find, token, webhook (not delivered). `reset_s`: what a 429 says of the wait.
+    Operations: create, read, find, link, token, webhook (not delivered). `reset_s`: what a 429 says of the wait.
     """
 
     model_config = ConfigDict(extra="forbid")
 
     provider: Literal["persona", "sumsub"]
-    operation: Literal["create", "read", "find", "token", "webhook"]
+    operation: Literal["create", "read", "find", "link", "token", "webhook"]
     status: int | None = Field(default=None, ge=300, le=599)
     count: int = Field(default=1, ge=0, le=100_000)
     delay_s: float = Field(default=0.0, ge=0, le=300)
@@ -96,6 +96,7 @@ def _add_persona(app: FastAPI, database: Database, provider: Persona) -> None:
     create = Operation(persona.NAME, "create", provider.create, persona.error)
     find = Operation(persona.NAME, "find", provider.find, persona.error)
     read = Operation(persona.NAME, "read", provider.read, persona.error)
+    link = Operation(persona.NAME, "link", provider.link, persona.error)
 
     @app.post("/api/v1/inquiries")
     async def post_inquiry(request: Request) -> Response:
@@ -108,6 +109,10 @@ def _add_persona(app: FastAPI, database: Database, provider: Persona) -> None:
     @app.get("/api/v1/inquiries/{inquiry_id}")
     async def get_inquiry(request: Request, inquiry_id: str) -> Response:
         return await serve(read, database, request, inquiry_id)
+
+    @app.post("/api/v1/inquiries/{inquiry_id}/generate-one-time-link")
+    async def post_link(request: Request, inquiry_id: str) -> Response:
+        return await serve(link, database, request, inquiry_id)
 
 
 def _add_sumsub(app: FastAPI, database: Database, provider: Sumsub) -> None:
@@ -137,8 +142,10 @@ def _add_page(app: FastAPI, database: Database, clock: Clock, one: Persona, othe
     """What a customer sees in place of the provider's own page: how it shall end is chosen there."""
 
     @app.get("/verify/{provider}/{subject_id}")
-    def get_page(provider: Literal["persona", "sumsub"], subject_id: str) -> HTMLResponse:
+    def get_page(provider: Literal["persona", "sumsub"], subject_id: str, code: str | None = None) -> HTMLResponse:
         _subject(database, provider, subject_id)
+        if code is not None and not database.use_code(subject_id, code):
+            raise HTTPException(410, "This link was used, or was never given out; ask for a new one.")
         return verify_page(provider)
 
     @app.post("/verify/{provider}/{subject_id}")

@@ -29,6 +29,10 @@ create table if not exists steps (
     at real not null
 );
 create index if not exists ix_steps_subject on steps (subject_id, at, id);
+create table if not exists codes (
+    code text primary key,
+    subject_id text not null
+);
 create table if not exists answers (
     provider text not null,
     key text not null,
@@ -116,7 +120,7 @@ class Database:
     def clear(self) -> None:
         """Forget everything."""
         with self.transaction():
-            for table in ("subjects", "steps", "answers", "failures", "webhooks", "requests"):
+            for table in ("subjects", "steps", "codes", "answers", "failures", "webhooks", "requests"):
                 self.rows(f"delete from {table}")  # noqa: S608 - names of ours
 
     def rows(self, statement: str, *values: Any) -> list[sqlite3.Row]:
@@ -173,6 +177,15 @@ class Database:
         """What has become of the subject, oldest first."""
         rows = self.rows("select * from steps where subject_id = ? and at <= ? order by at, id", subject_id, now)
         return [Step(row["id"], row["status"], json.loads(row["detail"]), row["at"]) for row in rows]
+
+    def add_code(self, subject_id: str, code: str) -> None:
+        """Let a link with this code lead to the subject once."""
+        self.rows("insert into codes values (?, ?)", code, subject_id)
+
+    def use_code(self, subject_id: str, code: str) -> bool:
+        """Whether the code was there to be used; it is no more."""
+        used = "delete from codes where code = ? and subject_id = ? returning code"
+        return bool(self.rows(used, code, subject_id))
 
     def stored(self, provider: str, key: str) -> sqlite3.Row | None:
         """The answer that was first given to an idempotency key."""

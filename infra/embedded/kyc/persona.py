@@ -70,6 +70,19 @@ class Persona:
             return commanded or Reply(404, error(404, "There is no such inquiry."))
         return Reply(200, {"data": self._resource(subject)})
 
+    def link(self, call: Call, commanded: Reply | None) -> Reply:
+        """`POST /inquiries/{id}/generate-one-time-link`: each link opens the page once."""
+        self._authorise(call)
+        subject = self._database.subject(NAME, call.path_id)
+        if commanded is not None or subject is None:
+            return commanded or Reply(404, error(404, "There is no such inquiry."))
+        code = secrets.token_urlsafe(24)
+        self._database.add_code(subject.subject_id, code)
+        link = f"{self._page(subject)}?code={code}"
+        return Reply(
+            200, {"data": self._resource(subject), "meta": {"one-time-link": link, "one-time-link-short": link}}
+        )
+
     def find(self, call: Call, commanded: Reply | None) -> Reply:
         """`GET /inquiries?filter[reference-id]=...`."""
         self._authorise(call)
@@ -107,8 +120,7 @@ class Persona:
         subject = Subject(f"inq_{secrets.token_hex(12)}", NAME, str(own_id), attributes, now)
         self._database.add_subject(subject)
         self.advance(subject, "created", now)
-        root = self._settings.persona_url.partition("/api/")[0]
-        link = f"{root}/verify/persona/{subject.subject_id}"
+        link = self._page(subject)
         meta = {"session-token": secrets.token_urlsafe(24), "one-time-link": link, "one-time-link-short": link}
         return Reply(201, {"data": self._resource(subject), "meta": meta})
 
@@ -117,6 +129,9 @@ class Persona:
             raise RefusedError(Reply(401, error(401, "The API key is missing or wrong.")))
         if call.headers.get("persona-version") != self._settings.persona_version:
             raise RefusedError(Reply(400, error(400, "Persona-Version is missing or not served.")))
+
+    def _page(self, subject: Subject) -> str:
+        return f"{self._settings.persona_url.partition('/api/')[0]}/verify/persona/{subject.subject_id}"
 
     def _resource(self, subject: Subject, until: float | None = None) -> dict[str, Any]:
         steps = self._database.steps(subject.subject_id, until if until is not None else self._clock.now().timestamp())
