@@ -12,9 +12,9 @@ from sqlalchemy import Engine, text
 from compliance.aml.gate import Gate
 from compliance.errors import ComplianceNotReadyError
 from compliance.model import AmlResult, Decision, Direction, RuleOutcome, RuleSeverity, Transaction
-from compliance.policy.book import PolicyBook
 from compliance.screening.service import Screener
 from infra.runtime.clock import FixedClock
+from tests.integration.compliance.gate_world import shipped_book
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
 LISTED, MIXER, OTHER = "0x" + "b" * 40, "0x" + "c" * 40, "0x" + "d" * 40
@@ -59,7 +59,7 @@ def activate(engine: Engine, list_name: str, topic: str, address: str) -> None:
 def gate(engine: Engine, clock: FixedClock) -> Gate:
     with engine.begin() as connection:
         connection.execute(PROFILE, {"at": NOW - timedelta(days=9)})
-    return Gate(engine, clock, PolicyBook.load(), Screener(engine, clock))
+    return Gate(engine, clock, shipped_book(), Screener(engine, clock))
 
 
 def answer(result: AmlResult, rule_id: str) -> tuple[RuleOutcome, RuleSeverity]:

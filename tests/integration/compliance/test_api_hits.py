@@ -25,6 +25,9 @@ from infra.runtime.clock import FixedClock
 from infra.runtime.key_ring import LocalKeyRing
 from infra.runtime.settings import Settings
 
+# The tables of the matcher take seconds to read: one process does.
+pytestmark = pytest.mark.xdist_group("screener")
+
 PEOPLE = {"anna": "analyst", "otto": "officer", "olga": "officer"}
 TOKENS = {name: f"token-of-{name}-0123456789" for name in PEOPLE}
 USERS = ",".join(f"{name}:{role}:{TOKENS[name]}" for name, role in PEOPLE.items())

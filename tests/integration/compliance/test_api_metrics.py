@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from typing import Any
 
 import pytest
@@ -162,6 +162,23 @@ def test_metrics__without_a_policy_have_no_target_and_say_why(engine: Engine, cl
     found = measured(engine, clock)
     assert (found.policy, found.kyc.target_s, found.is_ready) == (None, None, False)
     assert "no policy" in (found.not_ready_reason or "")
+
+
+@pytest.mark.parametrize(("days", "said"), [(150, None), (151, "151 days old, over 150; look at what FATF")])
+def test_metrics__tell_the_officer_of_overdue_country_lists_and_stay_ready(
+    engine: Engine, clock: FixedClock, days: int, said: str | None
+) -> None:
+    services = build_services(Settings(), engine, clock)
+    newest = services.policies.policies[-1]
+    clock.at = datetime.combine(newest.countries.as_of, time(23, 59), UTC) + timedelta(days=days)
+    with engine.begin() as connection:
+        connection.execute(_LIST, {"id": "l1", "name": "ofac_sdn", "state": "active", "at": clock.now()})
+    found = get_compliance_metrics(services)
+    assert found.is_ready
+    assert found.policy is not None
+    assert (found.policy.version, found.policy.countries_age_days) == (newest.version, days)
+    assert (found.policy.countries_overdue is None) is (said is None)
+    assert (said or "") in (found.policy.countries_overdue or "")
 
 
 def test_metrics__tell_kinds_that_nobody_thought_of(clock: FixedClock) -> None:

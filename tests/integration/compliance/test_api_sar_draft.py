@@ -8,12 +8,13 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from compliance.api.sar_draft import WITHHELD, Subject, escaped, render, without_personal_data
 from compliance.api.sar_store import SarFacts
 
+FEW = settings(max_examples=30, deadline=None)
 AT = datetime(2026, 1, 31, 12, tzinfo=UTC)
 ADDRESS = "0x1234567890abcdef"
 CASE = Subject(
@@ -145,6 +146,7 @@ def test_draft__that_is_cut_says_so() -> None:
     assert "Not complete" not in draft(with_personal_data=True, alerts=rows[:-1])
 
 
+@FEW
 @given(st.text())
 def test_escaped__text_is_one_line_without_live_markup(value: str) -> None:
     shown = escaped(value)
@@ -154,6 +156,7 @@ def test_escaped__text_is_one_line_without_live_markup(value: str) -> None:
         assert bare.count(character) == bare.count(f"\\{character}")
 
 
+@FEW
 @given(
     st.recursive(
         st.none() | st.integers() | st.just(ADDRESS),

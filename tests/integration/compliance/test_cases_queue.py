@@ -8,15 +8,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Engine
 
 from compliance import cases
 from compliance.cases import QueueFilters
 from compliance.errors import ComplianceInputError
-from compliance.migrations import upgrade
 from compliance.model import Actor, Role
-from infra.runtime.postgres import postgres_engine
-from infra.runtime.settings import Settings
 
 OLU = Actor("olu", Role.OFFICER)
 HOUR = timedelta(hours=1)
@@ -36,13 +33,9 @@ def at() -> datetime:
 
 
 @pytest.fixture(scope="module")
-def connection(postgres_settings: Settings, at: datetime) -> Iterator[Connection]:
+def connection(migrated: Engine, at: datetime) -> Iterator[Connection]:
     """The book, read only: `c` is given to ana, `d` escalated, `e` closed an hour after it was due."""
-    engine = postgres_engine(postgres_settings, "test")
-    with engine.begin() as connection:
-        connection.execute(text("drop schema if exists compliance cascade"))
-    upgrade(engine)
-    with engine.connect() as connection:
+    with migrated.connect() as connection:
         ids = {}
         for subject, kind, priority, hours in BOOK:
             account = f"acc_{subject}"
@@ -63,7 +56,6 @@ def connection(postgres_settings: Settings, at: datetime) -> Iterator[Connection
         cases.close_case(connection, ids["e"], version=1, outcome="confirmed", reason="x", actor=OLU, at=late)
         yield connection
         connection.rollback()
-    engine.dispose()
 
 
 def subjects(connection: Connection, filters: QueueFilters) -> str:

@@ -14,27 +14,13 @@ from compliance import cases
 from compliance.cases import TRANSITIONS, Case, CaseKind, CaseState, Step
 from compliance.errors import CaseConflictError, CaseNotFoundError, ComplianceInputError, ForbiddenError
 from compliance.events import ComplianceEvent
-from compliance.migrations import upgrade
 from compliance.model import SYSTEM, Actor, Role
 from infra.runtime.clock import FixedClock
-from infra.runtime.postgres import postgres_engine
-from infra.runtime.settings import Settings
 
 ANA = Actor("ana", Role.ANALYST)
 OLU = Actor("olu", Role.OFFICER)
 OTTO = Actor("otto", Role.OFFICER)
 HOUR = timedelta(hours=1)
-
-
-@pytest.fixture(scope="module")
-def migrated(postgres_settings: Settings) -> Iterator[Engine]:
-    """One migration for the whole file: every test here rolls back what it did."""
-    engine = postgres_engine(postgres_settings, "test")
-    with engine.begin() as connection:
-        connection.execute(text("drop schema if exists compliance cascade"))
-    upgrade(engine)
-    yield engine
-    engine.dispose()
 
 
 @pytest.fixture

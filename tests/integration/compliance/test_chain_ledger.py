@@ -19,24 +19,10 @@ from sqlalchemy.exc import DBAPIError
 from compliance import chain
 from compliance.chain import GENESIS, ChainState, append_decision, append_event, verify
 from compliance.errors import ChainBrokenError, ComplianceInputError
-from compliance.migrations import upgrade
 from compliance.model import SYSTEM, Actor, Role
-from infra.runtime.postgres import postgres_engine
-from infra.runtime.settings import Settings
 
 AT = datetime(2026, 1, 31, 12, 0, 0, 120_000, tzinfo=UTC)
 ANALYST = Actor("ana", Role.ANALYST)
-
-
-@pytest.fixture(scope="module")
-def migrated(postgres_settings: Settings) -> Iterator[Engine]:
-    """One migration for the whole file: every test here rolls back what it did."""
-    engine = postgres_engine(postgres_settings, "test")
-    with engine.begin() as connection:
-        connection.execute(text("drop schema if exists compliance cascade"))
-    upgrade(engine)
-    yield engine
-    engine.dispose()
 
 
 @pytest.fixture

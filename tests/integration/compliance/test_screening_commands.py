@@ -15,6 +15,9 @@ from compliance.cli_lists import app
 from compliance.errors import ComplianceInputError, ComplianceNotReadyError, ListRefusedError
 from infra.runtime.settings import Settings
 
+# The tables of the matcher take seconds to read: one process does.
+pytestmark = pytest.mark.xdist_group("screener")
+
 Call = Callable[..., Result]
 
 

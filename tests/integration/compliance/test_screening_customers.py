@@ -16,7 +16,6 @@ from compliance.chain import verify
 from compliance.errors import ComplianceInputError, ComplianceNotReadyError
 from compliance.model import Actor, Role
 from compliance.pii import PersonalData
-from compliance.policy.book import PolicyBook
 from compliance.policy.model import Policy
 from compliance.screening.lists import load_list
 from compliance.screening.model import HitState, ScreeningOutcome, ScreeningRecord
@@ -25,6 +24,10 @@ from compliance.screening.service import Screener
 from compliance.users import create_user, read_user
 from infra.runtime.clock import FixedClock
 from infra.runtime.envelope import Envelope, LocalKeyRing
+from tests.integration.compliance.gate_world import shipped_book
+
+# The tables of the matcher take seconds to read: one process does.
+pytestmark = pytest.mark.xdist_group("screener")
 
 OFFICER = Actor("olga", Role.OFFICER)
 WALLET = "0xAbCdEf0123456789aBcDeF0123456789abcdef01"
@@ -43,7 +46,7 @@ class World:
         self.envelope = Envelope(LocalKeyRing(folder / "keys.json"))
         self.screener = Screener(engine, clock)
         self.listed: dict[str, dict[str, list[str]]] = dict(LISTED)
-        self.book = PolicyBook.load()
+        self.book = shipped_book()
 
     @property
     def policy(self) -> Policy:

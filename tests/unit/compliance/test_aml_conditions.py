@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -55,6 +56,18 @@ def test_conclude__is_false_before_unknown_before_hit(conditions: list[Fact]) ->
         else ERROR if ERROR in kinds else THIN if kinds else RuleOutcome.HIT
     )  # fmt: skip
     assert conclude(conditions).outcome is expected
+
+
+@given(st.lists(facts, min_size=1, max_size=5))
+def test_finding__tells_what_decided(conditions: list[Fact]) -> None:
+    found = conclude([replace(each, name=f"n{place}", what=f"w{place}") for place, each in enumerate(conditions)])
+    wanted = {RuleOutcome.NO_HIT: False, RuleOutcome.HIT: True}.get(found.outcome)
+    told = [f"w{place}:" in found.reason for place, _ in enumerate(conditions)]
+    decisive = [each.is_true is wanted for each in conditions]
+    # Of several that are false, one is enough.
+    assert told == ([place == decisive.index(True) for place, _ in enumerate(told)] if wanted is False else decisive)
+    assert found.reason.startswith("Could not run") == (wanted is None)
+    assert list(found.evidence) == [f"n{place}" for place, _ in enumerate(conditions)]
 
 
 def test_conclude__text_and_evidence_hold_the_figures() -> None:

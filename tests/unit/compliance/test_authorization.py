@@ -10,7 +10,7 @@ from compliance.authorization import MATRIX, Action, is_allowed, require
 from compliance.errors import ForbiddenError
 from compliance.model import SYSTEM, Actor, Role
 
-# v viewer, a analyst, o officer, d admin, u auditor.
+# v viewer, a analyst, o officer, d admin, u auditor, s service.
 ALLOWED = {
     "read_queue": "vaodu",
     "read_metrics": "vaodu",
@@ -21,7 +21,7 @@ ALLOWED = {
     "read_personal_data": "ou",
     "read_ledger": "u",
     "start_kyc": "ao",
-    "submit_transaction": "ao",
+    "submit_transaction": "aos",
     "search_lists": "ao",
     "assign": "ao",
     "comment": "ao",
@@ -37,7 +37,14 @@ ALLOWED = {
     "manage_lists": "d",
     "manage_keys": "d",
 }
-LETTERS = {Role.VIEWER: "v", Role.ANALYST: "a", Role.OFFICER: "o", Role.ADMIN: "d", Role.AUDITOR: "u"}
+LETTERS = {
+    Role.VIEWER: "v",
+    Role.ANALYST: "a",
+    Role.OFFICER: "o",
+    Role.ADMIN: "d",
+    Role.AUDITOR: "u",
+    Role.SERVICE: "s",
+}
 READS = {action for action in Action if action.value.startswith("read_")}
 DECIDES = {Action.APPROVE, Action.REJECT_PROPOSAL, Action.CLOSE, Action.DECIDE_KYC, Action.RELEASE, Action.CLEAR_HIT}
 

@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from compliance.canonical import canonical, instant, plain
@@ -18,6 +18,7 @@ from compliance.chain import GENESIS, ChainState, follow, row_hash
 from compliance.errors import ChainBrokenError, ComplianceInputError
 from compliance.model import Role
 
+FEW = settings(max_examples=30, deadline=None)
 AT = datetime(2026, 1, 31, 12, tzinfo=UTC)
 words = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\x00"), max_size=12)
 bodies = st.dictionaries(words, st.none() | st.booleans() | st.integers() | words, max_size=3)
@@ -43,11 +44,13 @@ def walk(rows: Sequence[dict[str, Any]]) -> ChainState:
 chains = st.lists(st.fixed_dictionaries({"id": words, "body": bodies}), min_size=2, max_size=8).map(chained)
 
 
+@FEW
 @given(chains)
 def test_follow__an_untouched_chain_holds(rows: list[dict[str, Any]]) -> None:
     assert walk(rows) == ChainState(len(rows), rows[-1]["hash"])
 
 
+@FEW
 @given(chains, st.data())
 def test_follow__a_changed_row_is_named(rows: list[dict[str, Any]], data: st.DataObject) -> None:
     place = data.draw(st.integers(0, len(rows) - 1))
@@ -58,6 +61,7 @@ def test_follow__a_changed_row_is_named(rows: list[dict[str, Any]], data: st.Dat
         walk(rows)
 
 
+@FEW
 @given(chains, st.data())
 def test_follow__a_row_that_was_changed_with_its_hash_breaks_the_next(
     rows: list[dict[str, Any]], data: st.DataObject
@@ -69,6 +73,7 @@ def test_follow__a_row_that_was_changed_with_its_hash_breaks_the_next(
         walk(rows)
 
 
+@FEW
 @given(chains, st.data())
 def test_follow__a_removed_row_is_named_as_missing(rows: list[dict[str, Any]], data: st.DataObject) -> None:
     place = data.draw(st.integers(0, len(rows) - 2))
@@ -77,6 +82,7 @@ def test_follow__a_removed_row_is_named_as_missing(rows: list[dict[str, Any]], d
         walk(rows)
 
 
+@FEW
 @given(chains, st.data())
 def test_follow__an_inserted_row_breaks_the_chain_where_it_stands(
     rows: list[dict[str, Any]], data: st.DataObject
@@ -89,6 +95,7 @@ def test_follow__an_inserted_row_breaks_the_chain_where_it_stands(
         walk([*rows[:place], forged | {"hash": row_hash(forged)}, *moved])
 
 
+@FEW
 @given(chains, st.data())
 def test_follow__exchanged_rows_break_the_chain_at_the_first(rows: list[dict[str, Any]], data: st.DataObject) -> None:
     place = data.draw(st.integers(0, len(rows) - 2))
@@ -145,6 +152,7 @@ def test_instant__refuses_a_time_without_a_zone() -> None:
         instant(datetime(2026, 1, 31))  # noqa: DTZ001 - a time without a zone is the point
 
 
+@FEW
 @given(bodies)
 def test_canonical__reads_back_as_the_same(body: dict[str, Any]) -> None:
     assert json.loads(canonical(plain(body))) == body

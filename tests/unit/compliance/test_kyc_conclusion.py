@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from compliance.kyc.conclusion import Conclusion, conclude, submitted_at
 from compliance.kyc.model import DECIDED, TRANSITIONS, Check, KycState, Source, Verdict
 
+FEW = settings(max_examples=30, deadline=None)
 AT = datetime(2026, 1, 31, 12, tzinfo=UTC)
 _V = Verdict
 
@@ -190,6 +191,7 @@ ANSWERS = st.builds(
 )
 
 
+@FEW
 @given(st.lists(ANSWERS, max_size=7), st.randoms(use_true_random=False), st.booleans())
 def test_conclude__order_and_repetition_say_nothing(checks: list[Check], random: object, auto_decline: bool) -> None:
     unique = list({each.check_id: each for each in checks}.values())
@@ -199,6 +201,7 @@ def test_conclude__order_and_repetition_say_nothing(checks: list[Check], random:
     assert conclude([*shuffled, *unique], "persona", auto_decline=auto_decline) == found
 
 
+@FEW
 @given(st.lists(ANSWERS, max_size=7))
 def test_conclude__nobody_is_approved_without_an_approval_that_stands(checks: list[Check]) -> None:
     if conclude(checks, "persona", auto_decline=True).state is KycState.APPROVED:
@@ -206,6 +209,7 @@ def test_conclude__nobody_is_approved_without_an_approval_that_stands(checks: li
         assert ends == {_V.APPROVED}
 
 
+@FEW
 @given(st.lists(ANSWERS, max_size=6), ANSWERS)
 def test_transitions__allow_every_step_that_an_answer_more_can_cause(checks: list[Check], more: Check) -> None:
     unique = list({each.check_id: each for each in checks}.values())

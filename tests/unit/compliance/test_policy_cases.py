@@ -37,18 +37,18 @@ def change(path: Path, old: str, new: str) -> None:
     path.write_text(text.replace(old, new, 1), encoding="utf-8")
 
 
-def outcome_of(*files: Path, today: date = DAY, fail_on_overdue: bool = False) -> tuple[bool, str]:
+def outcome_of(*files: Path, today: date = DAY) -> tuple[bool, str]:
     """Whether the cases passed, and what was printed."""
     output = io.StringIO()
     console = Console(file=output, width=1000)
-    return run_tests(files, today, console, fail_on_overdue=fail_on_overdue), output.getvalue()
+    return run_tests(files, today, console), output.getvalue()
 
 
 def test_shipped_policies__answer_as_their_cases_expect() -> None:
     has_passed, output = outcome_of()
     assert has_passed, output
     assert output.count("cases passed") == len(list(POLICIES.glob("*.test.yaml"))) >= 3
-    assert "Warning" not in output
+    assert "Error" not in output
 
 
 def test_shipped_cases__show_every_rule_of_the_newest_policy_at_work() -> None:
@@ -125,19 +125,20 @@ def test_cases__stand_beside_their_policy(tmp_path: Path) -> None:
         outcome_of(lonely)
 
 
-@pytest.mark.parametrize(("fail_on_overdue", "words"), [(False, "Warning"), (True, "Error")])
-def test_policy_test__tells_that_country_lists_are_overdue(fail_on_overdue: bool, words: str) -> None:
-    has_passed, output = outcome_of(today=OVERDUE, fail_on_overdue=fail_on_overdue)
-    assert has_passed is not fail_on_overdue
-    assert f"{words}: the country lists of policy 2026-07-01 are of 2026-06-19" in output
-    assert "151 days old" in output
+def test_policy_test__fails_where_country_lists_are_overdue(copy: Path) -> None:
+    for files in ((), (copy,)):
+        has_passed, output = outcome_of(*files, today=OVERDUE)
+        assert not has_passed
+        assert "FAILED" not in output
+        assert "Error: the country lists of policy 2026-07-01 are of 2026-06-19 (FATF plenary of June 2026" in output
+        assert "151 days old, over 150; look at" in output
 
 
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [
         (["test", str(NEWEST), "--today", "2026-07-15"], 0),
-        (["test", "--today", "2026-11-17", "--fail-on-overdue"], 1),
+        (["test", str(NEWEST), "--today", "2026-11-17"], 1),
         (["test", "--today", "yesterday"], 2),
         (["replay"], 2),
     ],

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from compliance.errors import PolicyInvalidError
 from compliance.model import Decision, Direction, RuleOutcome, RuleResult, RuleSeverity, Transaction
 from compliance.policy.book import PolicyBook
-from compliance.policy.judging import Judge, decide
+from compliance.policy.judging import Evaluate, Judge, decide
 from compliance.policy.model import Policy, PolicyDecision
 from compliance.policy.parameters import ParameterValue
 
@@ -51,13 +51,16 @@ class Always:
     rule_id: str
     outcome: RuleOutcome | None
 
-    def evaluate(
-        self, transaction: Transaction, features: Any, parameters: Mapping[str, ParameterValue], /
-    ) -> RuleResult:
+    def ready(self, parameters: Mapping[str, ParameterValue], /, *, explains_clean: bool) -> Evaluate:
         """The answer."""
-        if self.outcome is None:
-            raise ValueError(f"secret of {transaction.account_id}")
-        return RuleResult(self.rule_id, self.outcome, RuleSeverity(str(parameters["severity"])), "said so")
+        severity = RuleSeverity(str(parameters["severity"]))
+
+        def evaluate(transaction: Transaction, features: Any) -> RuleResult:
+            if self.outcome is None:
+                raise ValueError(f"secret of {transaction.account_id}")
+            return RuleResult(self.rule_id, self.outcome, severity, "said so")
+
+        return evaluate
 
 
 def policy(**rules: Mapping[str, Any]) -> Policy:

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -15,7 +14,7 @@ from hypothesis import strategies as st
 
 from compliance.model import Decision, Direction, RuleOutcome, RuleResult, RuleSeverity, Transaction
 from compliance.policy.book import PolicyBook
-from compliance.policy.judging import Judge
+from compliance.policy.judging import Evaluate, Judge
 from compliance.policy.model import Policy
 from compliance.policy.parameters import ParameterValue
 from compliance.policy.replay import Past, Replay, RuleTally, replay
@@ -38,12 +37,10 @@ class Answers:
 
     rule_id: str
 
-    def evaluate(
-        self, transaction: Transaction, features: Any, parameters: Mapping[str, ParameterValue], /
-    ) -> RuleResult:
+    def ready(self, parameters: Mapping[str, ParameterValue], /, *, explains_clean: bool) -> Evaluate:
         """The answer."""
         severity = RuleSeverity(str(parameters["severity"]))
-        return RuleResult(self.rule_id, getattr(features, self.rule_id), severity, "told so")
+        return lambda _, features: RuleResult(self.rule_id, getattr(features, self.rule_id), severity, "told so")
 
 
 JUDGE = Judge(

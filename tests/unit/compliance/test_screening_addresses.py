@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from compliance.errors import ComplianceInputError
 from compliance.screening.addresses import checked_address, normalise_address
 
+FEW = settings(max_examples=30, deadline=None)
 BECH32 = "bc1qsmv6lkrw65l30yazdqpdjjtwzpvk9f8gfh0cy7"
 
 
@@ -41,6 +42,7 @@ def test_normalise_address__base58_that_differs_in_case_is_another_wallet() -> N
     )
 
 
+@FEW
 @given(st.text(max_size=60), st.sampled_from([None, "ethereum", "tron", "bitcoin"]))
 def test_normalise_address__of_a_normal_form_is_itself(text: str, chain: str | None) -> None:
     normal = normalise_address(text, chain)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from compliance.errors import ListRefusedError
@@ -16,6 +16,7 @@ from compliance.screening.lists.entries import EntryKind, ListedName, ListedWall
 from compliance.screening.lists.files import content_hash, parse_files, read_files
 from infra.runtime.settings import PROJECT_ROOT
 
+FEW = settings(max_examples=30, deadline=None)
 OFAC = Path(PROJECT_ROOT).parent / "shared" / "data" / "ofac"
 EMPTY = ",-0- " * 6
 SDN = (
@@ -203,6 +204,7 @@ def test_files__that_are_missing_are_refused(tmp_path: Path) -> None:
         read_files([tmp_path / "sdn.csv"])
 
 
+@FEW
 @given(st.dictionaries(st.text(min_size=1, max_size=5), st.binary(max_size=20), min_size=1, max_size=4))
 def test_content_hash__follows_from_names_and_contents_alone(contents: dict[str, bytes]) -> None:
     turned = dict(reversed(contents.items()))
@@ -211,6 +213,7 @@ def test_content_hash__follows_from_names_and_contents_alone(contents: dict[str,
     assert content_hash(contents) != content_hash(contents | {name: contents[name] + b"x"})
 
 
+@FEW
 @given(
     st.permutations(
         [ListedName("A B", Strength.PRIMARY), ListedName("C", Strength.WEAK), ListedName("D", Strength.ALIAS)]

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from infra.runtime.settings import PROJECT_ROOT
 from infra.sqlcheck import RULES
-from infra.sqlcheck.__main__ import main
+from infra.sqlcheck.__main__ import DEFAULT_PATHS, main
 from infra.sqlcheck.compile import DbtCompileError, Relations, compile_project
 from infra.sqlcheck.sources import SourceError, file_texts, manifest_texts, python_texts
 
@@ -194,3 +196,14 @@ def test_compile__says_what_dbt_could_not_compile(dbt_project: Path, tmp_path: P
 def test_compile__wants_a_project(tmp_path: Path) -> None:
     with pytest.raises(DbtCompileError, match=r"dbt_project\.yml does not exist"):
         compile_project(tmp_path, tmp_path / "out", Relations.NONE, "production")
+
+
+def test_default_paths__cover_every_package_of_the_product() -> None:
+    project = tomllib.loads((PROJECT_ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    packages = set(project["tool"]["importlinter"]["root_packages"])
+    assert packages == {Path(path).parts[0] for path in DEFAULT_PATHS} - {"dbt_project"}
+
+
+def test_default_paths__hold_the_sql_that_compares_copies_of_compliance() -> None:
+    [found] = file_texts(PROJECT_ROOT / "assets" / "compliance" / "reconciliation.py")
+    assert "not in unnest(@waiting)" in found.sql

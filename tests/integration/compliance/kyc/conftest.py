@@ -23,6 +23,7 @@ from compliance.users import User, create_user
 from infra.embedded.kyc.testing import LocalProviders, SignedWebhook, local_providers
 from infra.runtime.clock import FixedClock
 from infra.runtime.envelope import Envelope, LocalKeyRing
+from tests.integration.compliance.gate_world import shipped_book
 
 # Shorter than the providers are ever late in these tests.
 TIMEOUT = httpx.Timeout(0.6, connect=2.0)
@@ -35,6 +36,7 @@ class Screening:
     outcome: str
     case_id: str | None = None
     list_versions: Mapping[str, str] = field(default_factory=lambda: {"ofac_sdn": "lv_1"})
+    is_exposed: bool = False
 
 
 @dataclass
@@ -42,6 +44,7 @@ class CommandedScreener:
     """Finds what the test wants to be found; the search itself has its own tests."""
 
     outcome: str = "clear"
+    is_exposed: bool = False
     error: Exception | None = None
     seen: list[str] = field(default_factory=list)
 
@@ -50,7 +53,7 @@ class CommandedScreener:
         if self.error is not None:
             connection.execute(text("insert into compliance.outbox values ('half', '{}', now())"))
             raise self.error
-        return Screening(f"scr_{len(self.seen)}", self.outcome)
+        return Screening(f"scr_{len(self.seen)}", self.outcome, is_exposed=self.is_exposed)
 
 
 @dataclass
@@ -58,7 +61,7 @@ class Policies:
     """The book's policy, with an automatic refusal where a test wants it."""
 
     auto_decline: bool = False
-    book: PolicyBook = field(default_factory=PolicyBook.load)
+    book: PolicyBook = field(default_factory=shipped_book)
 
     def current(self, at: Any) -> Policy:
         policy = self.book.current(at)

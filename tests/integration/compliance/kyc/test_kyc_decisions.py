@@ -13,6 +13,9 @@ from compliance.screening.lists.load import load_list
 from compliance.screening.service import Screener
 from infra.embedded.compliance_ground import LIST_NAME, SAMPLE, SAMPLE_FILES
 
+# The tables of the matcher take seconds to read: one process does.
+pytestmark = pytest.mark.xdist_group("screener")
+
 OFFICER = Actor("olga", Role.OFFICER)
 GREEN: dict[str, Any] = {"reviewStatus": "completed", "reviewResult": {"reviewAnswer": "GREEN"}}
 RED: dict[str, Any] = {

@@ -15,7 +15,6 @@ from compliance.kyc.model import KycState
 from compliance.kyc.providers.base import Applicant, Created, Provider
 from compliance.kyc.service import KycService
 from compliance.kyc.starting import PATIENCE, START_LEASE
-from compliance.kyc.worker import run_kyc
 from infra.runtime.breaker import BreakerState
 
 
@@ -224,22 +223,3 @@ def test_service__needs_the_officers(desk: Any) -> None:
     providers = {name: each for name, each in desk.service._providers.items() if name != "manual"}
     with pytest.raises(ValueError, match="manual"):
         KycService(desk.engine, desk.clock, desk.envelope, desk.policies, providers, desk.screener)
-
-
-def test_run_kyc__goes_on_after_failures_and_ends_when_asked() -> None:
-    stop, calls = threading.Event(), []
-
-    class Service:
-        def poll_due(self, limit: int) -> int:
-            calls.append("poll")
-            if len(calls) == 1:
-                raise ComplianceNotReadyError("no policy counts")
-            return 0
-
-        def expire_due(self) -> int:
-            calls.append("expire")
-            stop.set()
-            return 0
-
-    run_kyc(Service(), stop, every_s=0.001)
-    assert calls == ["poll", "poll", "expire"]

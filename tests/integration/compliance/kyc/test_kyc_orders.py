@@ -28,7 +28,7 @@ SUMSUB: dict[str, dict[str, Any]] = {
     "retry": {"reviewStatus": "completed", "reviewResult": {**RED, "reviewRejectType": "RETRY"}},
     "early": {"reviewStatus": "awaitingService", "reviewResult": {"reviewAnswer": "GREEN"}},
 }
-FEW = settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+FEW = settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 Advance = Callable[[str, float, Subject], SignedWebhook]
 
 

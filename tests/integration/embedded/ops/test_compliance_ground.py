@@ -10,7 +10,6 @@ import pytest
 from rich.console import Console
 from sqlalchemy import Engine, text
 
-import compliance.migrations
 from compliance.api.services import Services, build_services
 from compliance.chain import verify
 from compliance.model import Decision
@@ -24,30 +23,41 @@ from infra.embedded.compliance_ground import (
     register_customers,
 )
 from infra.embedded.demo.compliance import check, deposit, read_trail, release, trail_table
-from infra.embedded.testing import embedded_ground
 from infra.runtime.clock import FixedClock
 from infra.runtime.envelope import Envelope, key_ring
 from infra.runtime.postgres import postgres_engine
 from infra.runtime.settings import Settings
+from tests.integration.compliance.emptied_schema import EmptiedSchema
+from tests.integration.compliance.own_database import own_database
+
+# The tables of the matcher take seconds to read: one process does.
+pytestmark = pytest.mark.xdist_group("screener")
 
 START = datetime(2026, 1, 31, 12, tzinfo=UTC)
 ACCOUNTS = [f"acct-{number:05d}" for number in range(1, 26)]
 
 
 @pytest.fixture(scope="module")
-def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
-    with embedded_ground(tmp_path_factory.mktemp("compliance-ground"), ("postgres",)) as settings:
-        yield settings
+def settings(ground: Settings) -> Settings:
+    return own_database(ground, "compliance_ground")
+
+
+@pytest.fixture(scope="module")
+def module_engine(settings: Settings) -> Iterator[Engine]:
+    engine = postgres_engine(settings, "test")
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture(scope="module")
+def emptied(module_engine: Engine) -> EmptiedSchema:
+    return EmptiedSchema(module_engine)
 
 
 @pytest.fixture
-def engine(settings: Settings) -> Iterator[Engine]:
-    engine = postgres_engine(settings, "test")
-    with engine.begin() as connection:
-        connection.execute(text("drop schema if exists compliance cascade"))
-    compliance.migrations.upgrade(engine)
-    yield engine
-    engine.dispose()
+def engine(module_engine: Engine, emptied: EmptiedSchema) -> Engine:
+    emptied.empty()
+    return module_engine
 
 
 @pytest.fixture

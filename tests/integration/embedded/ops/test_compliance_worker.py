@@ -18,7 +18,6 @@ import httpx
 import pytest
 from sqlalchemy import Engine, text
 
-import compliance.migrations
 from alerting.compliance_events import parse_compliance_event
 from alerting.migrations.apply import upgrade
 from compliance.api.services import build_services
@@ -40,11 +39,12 @@ from infra.runtime.heartbeats import read_heartbeats
 from infra.runtime.postgres import postgres_engine
 from infra.runtime.pubsub import ensure_topics
 from infra.runtime.settings import PROJECT_ROOT, Settings
+from tests.integration.compliance.emptied_schema import EmptiedSchema
 
 pytestmark = pytest.mark.timeout(300)
 
 START = datetime(2026, 1, 31, 12, tzinfo=UTC)
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 LISTED = "0xf1c7100000000000000000000000000000000003"
 ANALYST, OFFICER = Actor("analyst", Role.ANALYST), Actor("officer", Role.OFFICER)
 
@@ -56,15 +56,23 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
         yield settings
 
 
-@pytest.fixture
-def engine(settings: Settings) -> Iterator[Engine]:
+@pytest.fixture(scope="module")
+def module_engine(settings: Settings) -> Iterator[Engine]:
     engine = postgres_engine(settings, "test")
-    with engine.begin() as connection:
-        connection.execute(text("drop schema if exists compliance cascade"))
     upgrade(engine)
-    compliance.migrations.upgrade(engine)
     yield engine
     engine.dispose()
+
+
+@pytest.fixture(scope="module")
+def emptied(module_engine: Engine) -> EmptiedSchema:
+    return EmptiedSchema(module_engine)
+
+
+@pytest.fixture
+def engine(module_engine: Engine, emptied: EmptiedSchema) -> Engine:
+    emptied.empty()
+    return module_engine
 
 
 class _Lists:
