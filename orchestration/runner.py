@@ -1,4 +1,4 @@
-"""A warm process that runs jobs at once: `python -m orchestration.runner [--first JOB] [--every SECONDS JOB]`.
+"""A warm process that runs jobs at once: `python -m orchestration.runner [--first JOB ...] [--every SECONDS JOB]`.
 
 A run that Dagster launches spends about ten seconds on imports; here they are paid once. Runs are ordinary runs of
 the instance: the Dagster UI shows them. Without `--every`, job names are read from standard input, one a line, and
@@ -11,7 +11,7 @@ import json
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,9 +58,8 @@ class _Doing:
     problem: str | None = None
 
 
-def _requests(first: str | None, every: float | None, job: str | None, stop: threading.Event) -> Iterator[str]:
-    if first is not None:
-        yield first
+def _requests(first: Sequence[str], every: float | None, job: str | None, stop: threading.Event) -> Iterator[str]:
+    yield from first
     if every is None or job is None:
         for line in sys.stdin:
             if line.strip():
@@ -75,7 +74,7 @@ def main() -> None:
     """Serve job requests until standard input ends, or a job every some seconds until SIGTERM."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--every", type=float, help="seconds between the end of one run and the start of the next")
-    parser.add_argument("--first", metavar="JOB", help="a job to run once at the start")
+    parser.add_argument("--first", metavar="JOB", action="append", default=[], help="a job to run once at the start")
     parser.add_argument("job", nargs="?", help="the job to repeat")
     arguments = parser.parse_args()
     settings = load_settings()

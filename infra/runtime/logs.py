@@ -13,7 +13,8 @@ import structlog
 REDACTED = "[redacted]"
 _SECRET_KEY = re.compile(r"(password|passwd|secret|token|authorization|api_?key|signature|cookie)", re.IGNORECASE)
 _SECRET_VALUE = re.compile(
-    r"(whsec_[A-Za-z0-9+/=]+|SG\.[\w-]{16,}\.[\w-]{16,}|(?<=Bearer )\S+|(?<=Basic )\S+|(?<=://)[^/\s:@]*:[^/\s@]+(?=@)"
+    r"(whsec_[A-Za-z0-9+/=]+|wbhsec_[\w-]+|persona_(?:sandbox|production)_[\w-]+|\b(?:sbx|prd):[\w.-]{12,}"
+    r"|SG\.[\w-]{16,}\.[\w-]{16,}|(?<=Bearer )\S+|(?<=Basic )\S+|(?<=://)[^/\s:@]*:[^/\s@]+(?=@)"
     r"|(?<=password=)[^\s&;,'\"]+|(?<=token=)[^\s&;,'\"]+|(?<=secret=)[^\s&;,'\"]+|(?<=api_key=)[^\s&;,'\"]+)",
     re.IGNORECASE,
 )
