@@ -222,7 +222,11 @@ def test_approve__is_never_the_proposers(connection: Connection, at: datetime, n
 
 @pytest.mark.parametrize(
     ("kind", "outcome", "is_alone"),
-    [(kind, outcome, (kind, outcome) not in cases.FOUR_EYES) for kind in CaseKind for outcome in cases.OUTCOMES[kind]],
+    [
+        (kind, outcome, (kind, outcome) not in cases.FOUR_EYES)
+        for kind in CaseKind
+        for outcome in sorted(cases.OUTCOMES[kind])
+    ],
 )
 def test_close_case__one_person_never_lets_pass_what_was_stopped(
     connection: Connection, at: datetime, kind: CaseKind, outcome: str, is_alone: bool
