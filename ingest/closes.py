@@ -22,6 +22,7 @@ from ingest.errors import PriceFileError
 from ingest.messages import PRICE_DECIMALS, PRICE_LIMIT, SIMULATED, SYMBOL_PATTERN
 
 CSV_SOURCE = "csv"
+MAX_CELL = 200
 HEADER = ["date", "close_usd"]
 LOAD_CHUNK_ROWS = 5_000
 _SYMBOL = re.compile(SYMBOL_PATTERN)
@@ -127,6 +128,10 @@ def _read_file(file: Path, source: str) -> Iterator[Close | str]:
                 if not cells:
                     continue
                 is_empty = False
+                if max(map(len, cells)) > MAX_CELL:
+                    # The csv module's own limit is the process's, and libraries raise it.
+                    yield f"{file.name}: cannot be read as CSV (line {reader.line_num}: a cell is too long)"
+                    return
                 found = _read_line(asset, cells, source)
                 if isinstance(found, str):
                     yield f"{file.name}:{reader.line_num}: {found}"

@@ -183,7 +183,7 @@ def _progress(console: Console, doing: str) -> Iterator[Progress]:
             else:
                 seconds = time.monotonic() - began.pop(event.name, time.monotonic())
                 detail = f"{seconds:5.1f} s" if not event.detail else escape(event.detail)
-                console.print(f"{event.name:<16}{_coloured(event.state)}  {detail}", soft_wrap=True)
+                console.print(f"{event.name:<18}{_coloured(event.state)}  {detail}", soft_wrap=True)
             spinner.update(f"{doing} {', '.join(began)}".rstrip())
 
         yield show

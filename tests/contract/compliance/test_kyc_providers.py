@@ -24,8 +24,8 @@ from infra.runtime.settings import Settings
 
 AT = datetime(2026, 1, 31, 12, tzinfo=UTC)
 ANN = Applicant("kyc_1", "usr_1", "Ann", "Lee", date(1990, 5, 1))
-TIMEOUT = httpx.Timeout(0.3, connect=2.0)
-LATE_S = 0.6
+TIMEOUT = httpx.Timeout(1.0, connect=5.0)
+LATE_S = 3.0
 NAMES = ("persona", "sumsub")
 LEVEL = "basic kyc/ä"
 
