@@ -44,7 +44,7 @@ def test_commands__up_status_logs_down_reset(made: Any, tmp_path: Path) -> None:
     assert code == 0
     values = read_env_file(made.stack.state.path / "ballast.env")
     ports = made.stack.state.read_ports()
-    for part in ("face            ready", f"http://127.0.0.1:{ports.app}", "ballast.env"):
+    for part in ("face              ready", f"http://127.0.0.1:{ports.app}", "ballast.env"):
         assert part in shown
     # The output is no terminal here.
     assert values["BALLAST_API_TOKEN"] not in shown
