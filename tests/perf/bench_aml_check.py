@@ -43,6 +43,7 @@ from infra.runtime.settings import Settings
 
 PATH = "/v1/compliance/aml-check"
 HEAVY_ACCOUNTS = 20
+IDLE_PCT = 10
 TARGET_P99_S = 0.050
 CHUNK = 250_000
 INDEXES = ("ix_transaction_logs_account", "ix_transaction_logs_counterparty")
@@ -256,6 +257,8 @@ def measure(settings: Settings, engine: Engine, given: argparse.Namespace) -> No
 
     with process(settings, "-m", "api", name="api") as started, httpx.Client(base_url=settings.api_url) as client:
         wait_until(lambda: is_alive(client), "the API")
+        # The tables of the matcher, which an API loads when it starts, hold everything up for some seconds.
+        wait_until(lambda: psutil.Process(started.pid).cpu_percent(1.0) < IDLE_PCT, "the API's warming")
         for rate in (5, 20, given.rate):
             asyncio.run(ask(settings, bodies(int(4 * rate)), rate))
         api, postmaster, asked = psutil.Process(started.pid), postmaster_of(engine), int(given.rate * given.seconds)
