@@ -162,6 +162,8 @@ TRANSACTION_LOGS = Stream(
     ),
     reads={
         **READ_LIST_VERSIONS,
+        # Without the zeros of the column's scale: what arrives must not depend on how many digits a server keeps.
+        "quantity": "trim_scale(source.quantity)",
         "counterparty_hash": "source.counterparty_address",
         "features": "cast(source.features as text)",
         "has_event": "source.event is not null",

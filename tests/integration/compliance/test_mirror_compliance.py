@@ -215,7 +215,7 @@ def test_mirror__carries_no_name_and_no_address(engine: Engine, clock: FixedCloc
             _TRANSACTION,
             {
                 "transaction_id": "txn_1",
-                "quantity": Decimal("0.000000000000000001"),
+                "quantity": Decimal("28739.000000000000000001"),
                 "amount_usd": Decimal("12345678901234567.123456789"),
                 "address": ADDRESS,
                 "at": clock.now(),
@@ -234,7 +234,7 @@ def test_mirror__carries_no_name_and_no_address(engine: Engine, clock: FixedCloc
     assert ADDRESS.lower() not in str(rows).lower()
     assert "Jane" not in str(rows)
     [row] = warehouse.query("select * from raw.compliance_transaction_logs")
-    assert row["quantity"] == Decimal("0.000000000000000001")
+    assert row["quantity"] == Decimal("28739.000000000000000001")
     assert row["amount_usd"] == Decimal("12345678901234567.123456789")
     assert row["counterparty_hash"] == "h42"
     assert row["decision_reason"] == "address:h42 is listed"
