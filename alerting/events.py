@@ -9,11 +9,11 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, ValidationError
 from pydantic_core import PydanticSerializationError
 
 from alerting.errors import EventInvalidError, EventVersionError
-from infra.runtime.clock import as_utc
+from infra.runtime.clock import UtcTime
 
 TOPIC = "alerts.margin.v1"
 SUBSCRIPTION = "alert-worker"
@@ -36,7 +36,6 @@ def _fixed_point(value: Decimal) -> str:
 
 WireDecimal = Annotated[Decimal, PlainSerializer(_fixed_point, return_type=str, when_used="json")]
 Event = TypeVar("Event", bound=BaseModel)
-UtcDatetime = Annotated[AwareDatetime, AfterValidator(as_utc)]
 
 
 class LiquidationPrice(BaseModel):
@@ -76,7 +75,7 @@ class MarginEvent(BaseModel):
     threshold_pct: WireDecimal | None = Field(
         default=None, alias="threshold", description="the threshold that was crossed; null where none was"
     )
-    detected_at: UtcDatetime
+    detected_at: UtcTime
     unpriced_assets: tuple[str, ...] = ()
     unpriced_reason: str | None = Field(default=None, description="why the health is not known, in words; else null")
     is_simulated: bool = False

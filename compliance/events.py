@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
-from infra.runtime.clock import as_utc
+from infra.runtime.clock import UtcTime
 
 TOPIC = "compliance.events.v1"
 SCHEMA_VERSION: Literal[1] = 1
-
-UtcDatetime = Annotated[AwareDatetime, AfterValidator(as_utc)]
 
 
 class ComplianceSeverity(StrEnum):
@@ -42,7 +40,7 @@ class ComplianceEvent(BaseModel):
     rule_id: str | None = Field(default=None, max_length=200)
     policy_version: str | None = Field(default=None, max_length=200)
     summary: str = Field(default="", max_length=500)
-    occurred_at: UtcDatetime
+    occurred_at: UtcTime
 
     def to_wire(self) -> bytes:
         """The message as it is published: UTF-8 JSON."""

@@ -18,10 +18,10 @@ BATCH = 500
 
 
 class EventPublisher(Protocol):
-    """What the outbox needs of Pub/Sub."""
+    """What the outboxes of compliance need of Pub/Sub."""
 
     def publish_all(self, topic: str, messages: Sequence[bytes]) -> list[str]:
-        """Publish durably and return the message ids."""
+        """Publish durably and return the message ids; raises `NotReadyError` if Pub/Sub stays away."""
         ...
 
 

@@ -12,13 +12,13 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
+from compliance.aml import gate_store
+from compliance.aml.alarms import raise_alarm
 from compliance.api.outcomes import resume_approved
 from compliance.api.services import Services
 from compliance.deadlines import BATCH, call_for_overdue
-from compliance.events import ComplianceEvent, ComplianceSeverity
-from compliance.outbox import enqueue, publish_pending
+from compliance.outbox import publish_pending
 from infra.runtime.clock import Clock
-from infra.runtime.ids import stable_id
 from infra.runtime.jobs import Job
 from infra.runtime.pubsub import Publisher
 from infra.runtime.settings import Settings
@@ -37,15 +37,6 @@ ALARM_AFTER = timedelta(seconds=60)
 # When everything waits, these stand for all: the alarm is one fact, not thousands of calls.
 ALARMS_AT_ONCE = 20
 
-_OVERDUE = text(
-    """
-    select transaction_id, account_id
-    from compliance.transaction_logs
-    where decision is null and received_at <= :before
-    order by received_at, transaction_id
-    limit :max_rows
-    """
-)
 _WAITING = text(
     """
     select
@@ -63,7 +54,6 @@ _WAITING = text(
         ) as settlements
     """
 )
-_ACTIVE_LISTS = text("select list_name, list_version_id from compliance.list_versions where state = 'active'")
 
 
 class WorkerMetrics:
@@ -102,42 +92,12 @@ def raise_age_alarms(engine: Engine, clock: Clock) -> int:
     Asks neither policy nor lists, so that their absence cannot silence it.
     """
     now = clock.now()
-    values = {"before": now - ALARM_AFTER, "max_rows": ALARMS_AT_ONCE}
+    summary = f"A transaction has had no decision for {ALARM_AFTER.total_seconds():.0f} seconds."
     with engine.begin() as connection:
-        overdue = connection.execute(_OVERDUE, values).all()
+        overdue = gate_store.undecided(connection, now - ALARM_AFTER, ALARMS_AT_ONCE)
         for row in overdue:
-            enqueue(
-                connection,
-                ComplianceEvent(
-                    event_id=stable_id("cev", "transaction_undecided", row.transaction_id),
-                    kind="transaction_undecided",
-                    severity=ComplianceSeverity.CRITICAL,
-                    case_id=row.transaction_id[:200],
-                    account_id=row.account_id[:200],
-                    summary=f"A transaction has had no decision for {ALARM_AFTER.total_seconds():.0f} seconds.",
-                    occurred_at=now,
-                ),
-            )
+            raise_alarm(connection, "transaction_undecided", row["transaction_id"], row["account_id"], summary, now)
     return len(overdue)
-
-
-class ListWatch:
-    """Loads the lists anew when another version of one has become active."""
-
-    def __init__(self, engine: Engine, services: Services) -> None:
-        self._engine, self._services = engine, services
-        self._loaded: Mapping[str, str] | None = None
-
-    def look(self) -> bool:
-        """Whether the lists were loaded anew; raises `ComplianceNotReadyError` where no sanctions list is active."""
-        with self._engine.connect() as connection:
-            active = {row.list_name: row.list_version_id for row in connection.execute(_ACTIVE_LISTS)}
-        is_new = active != self._loaded
-        if is_new:
-            self._services.screener.reload()
-            self._loaded = active
-        self._services.screener.list_versions()
-        return is_new
 
 
 def build_jobs(
@@ -145,12 +105,14 @@ def build_jobs(
 ) -> list[Job]:
     """The jobs of the settings, that of the lists first; opens no connection."""
     events, settlements = Publisher(settings), Publisher(settings)
-    lists = ListWatch(engine, services)
 
     def counted(name: str, count: int) -> bool:
         if count:
             metrics.done(name, count)
         return False
+
+    def lists() -> bool:
+        return counted("lists", int(services.screener.refresh()))
 
     def poll() -> bool:
         polled = services.kyc.poll_due(KYC_POLLS)
@@ -175,7 +137,7 @@ def build_jobs(
         return called >= BATCH
 
     return [
-        Job("lists", LISTS_EVERY_S, lambda: counted("lists", int(lists.look()))),
+        Job("lists", LISTS_EVERY_S, lists),
         Job("kyc", KYC_EVERY_S, poll),
         Job("expiry", EXPIRY_EVERY_S, lambda: counted("expiry", services.kyc.expire_due())),
         Job("outbox", OUTBOX_EVERY_S, lambda: counted("outbox", publish_pending(engine, events, clock)), events.close),

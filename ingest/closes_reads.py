@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import date
 from decimal import Decimal
-from typing import Any, Protocol
+
+from ingest.prices.reads import Reader
 
 _ACTIVE_CLOSES = """
 with
@@ -19,14 +20,6 @@ inner join active on closes.price_set_id = active.price_set_id
 where closes.price_date >= @since and closes.price_date <= active.last_date
 group by closes.asset, closes.price_date
 """
-
-
-class Reader(Protocol):
-    """What runs a query; `infra.runtime.bigquery.Warehouse` is the real one."""
-
-    def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
-        """Rows of `sql` as dicts, with named parameters."""
-        ...
 
 
 def active_closes(reader: Reader, since: date) -> Mapping[tuple[str, date], Decimal]:

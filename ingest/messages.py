@@ -14,8 +14,6 @@ from enum import StrEnum
 from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import (
-    AfterValidator,
-    AwareDatetime,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -25,7 +23,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticSerializationError
 
-from infra.runtime.clock import as_utc
+from infra.runtime.clock import UtcTime
 from infra.runtime.ids import stable_id
 from ingest.errors import FromFutureError, InvalidMessageError, UnknownVersionError
 
@@ -77,7 +75,6 @@ Quantity = Annotated[
     BeforeValidator(_no_float),
     Field(gt=0, lt=QUANTITY_LIMIT, decimal_places=QUANTITY_DECIMALS, allow_inf_nan=False),
 ]
-UtcTime = Annotated[AwareDatetime, AfterValidator(as_utc)]
 SourceName = Annotated[str, Field(min_length=1, max_length=64, examples=["chainlink", "pyth"])]
 Reference = Annotated[str, Field(max_length=128, description="round id, slot, or date of the close")]
 Code = Annotated[str, Field(min_length=1, max_length=64, description="stable, for programs")]

@@ -20,7 +20,7 @@ from compliance.aml.errors import TransactionConflictError, TransactionUnknownEr
 from compliance.aml.features import Basis, Features, basis_of, read_features, read_mixers, transaction_of
 from compliance.aml.gate_store import Undecided
 from compliance.aml.holding import open_aml_case, require_closed
-from compliance.aml.publishing import EventPublisher, publish_accepted
+from compliance.aml.publishing import publish_accepted
 from compliance.aml.record import evidence_of, recorded_features, result_of, results_of
 from compliance.aml.rules import RULES
 from compliance.aml.screening import WalletScreener, screen, with_wallet
@@ -29,6 +29,7 @@ from compliance.authorization import Action, require
 from compliance.chain import append_decision
 from compliance.errors import CaseConflictError, ComplianceInputError, ComplianceNotReadyError
 from compliance.model import SYSTEM, Actor, AmlResult, Decision, Transaction
+from compliance.outbox import EventPublisher
 from compliance.pii import refuse_personal_data
 from compliance.policy.book import PolicyBook
 from compliance.policy.judging import Judge, Judgement

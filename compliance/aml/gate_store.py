@@ -100,6 +100,14 @@ _UNDECIDED = text(
     """
 )
 
+_ASKED = text(
+    """
+    select transaction_id, decision
+    from compliance.transaction_logs
+    where transaction_id = any(cast(:transaction_ids as text[])) and not is_settled_unasked
+    """
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Undecided:
@@ -143,6 +151,12 @@ def attach_event(connection: Connection, transaction_id: str, event: Mapping[str
 def read(connection: Connection, transaction_id: str) -> RowMapping | None:
     """The recorded transaction."""
     return connection.execute(_READ, {"transaction_id": transaction_id}).mappings().one_or_none()
+
+
+def asked_before(connection: Connection, transaction_ids: Sequence[str]) -> dict[str, str | None]:
+    """Which of these the gate was asked about before they settled, with its decision (None: none yet)."""
+    rows = connection.execute(_ASKED, {"transaction_ids": list(transaction_ids)})
+    return {row.transaction_id: row.decision for row in rows}
 
 
 def read_judgement(connection: Connection, transaction_id: str) -> RowMapping | None:

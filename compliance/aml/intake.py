@@ -11,34 +11,26 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
+from compliance.aml import gate_store
 from compliance.aml.admission import transaction_of_event
+from compliance.aml.alarms import raise_alarm
 from compliance.aml.errors import TransactionConflictError
 from compliance.aml.gate import Gate
 from compliance.aml.past_prices import PastPrices
 from compliance.aml.valuation import valued
 from compliance.errors import ComplianceInputError, ComplianceNotReadyError
-from compliance.events import ComplianceEvent, ComplianceSeverity
 from compliance.model import Decision
-from compliance.outbox import enqueue
 from infra.runtime.clock import Clock
 from infra.runtime.errors import NotReadyError
-from infra.runtime.ids import stable_id
 from infra.runtime.logs import get_logger
 from infra.runtime.pubsub import Ack, DeadLetter, Outcome, Received
 from ingest.errors import InvalidMessageError
 from ingest.messages import SettlementEvent, parse_message
 
 MAY_SETTLE = frozenset({Decision.ACCEPTED.value, Decision.RELEASED.value})
-_KNOWN = text(
-    """
-    select transaction_id, decision
-    from compliance.transaction_logs
-    where transaction_id = any(cast(:transaction_ids as text[])) and not is_settled_unasked
-    """
-)
 _log = get_logger(__name__)
 
 
@@ -55,7 +47,9 @@ class Intake:
         parsed = [self._parsed(message, now) for message in batch]
         try:
             gate = self._gate()
-            asked = self._asked([each.event_id for each in parsed if isinstance(each, SettlementEvent)])
+            event_ids = [each.event_id for each in parsed if isinstance(each, SettlementEvent)]
+            with self._engine.connect() as connection:
+                asked = gate_store.asked_before(connection, event_ids)
             return [each if isinstance(each, DeadLetter) else self._looked_at(gate, each, asked) for each in parsed]
         except ComplianceNotReadyError as error:
             raise NotReadyError(error.message) from None
@@ -68,12 +62,6 @@ class Intake:
             return parse_message(SettlementEvent, message.data, now)
         except InvalidMessageError as error:
             return DeadLetter(error.code, error.message)
-
-    def _asked(self, event_ids: Sequence[str]) -> Mapping[str, str | None]:
-        """What the gate was asked about before it settled, and its decision."""
-        with self._engine.connect() as connection:
-            rows = connection.execute(_KNOWN, {"transaction_ids": list(event_ids)}).all()
-        return {row.transaction_id: row.decision for row in rows}
 
     def _looked_at(self, gate: Gate, event: SettlementEvent, asked: Mapping[str, str | None]) -> Outcome:
         decision = asked.get(event.event_id)
@@ -97,15 +85,4 @@ class Intake:
 
     def _alarm(self, kind: str, event: SettlementEvent, summary: str) -> None:
         with self._engine.begin() as connection:
-            enqueue(
-                connection,
-                ComplianceEvent(
-                    event_id=stable_id("cev", kind, event.event_id),
-                    kind=kind,
-                    severity=ComplianceSeverity.CRITICAL,
-                    case_id=event.event_id[:200],
-                    account_id=event.account_id,
-                    summary=summary,
-                    occurred_at=self._clock.now(),
-                ),
-            )
+            raise_alarm(connection, kind, event.event_id, event.account_id, summary, self._clock.now())

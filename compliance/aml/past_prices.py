@@ -12,7 +12,8 @@ from typing import Protocol
 from compliance.aml.valuation import Valuation
 from infra.runtime.clock import Clock
 from infra.runtime.errors import NotReadyError
-from ingest.closes_reads import Reader, active_closes
+from ingest.closes_reads import active_closes
+from ingest.prices.reads import Reader
 
 FRESH = timedelta(hours=1)
 # A weekend and a holiday of whoever loads closes; an older one says nothing of that day.

@@ -6,11 +6,9 @@ id, by which every reader knows it: positions count an event once.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
-
 from sqlalchemy import Engine, text
 
+from compliance.outbox import EventPublisher
 from infra.runtime.clock import Clock
 from ingest.messages import SettlementEvent
 from ingest.topics import SETTLEMENTS
@@ -37,14 +35,6 @@ _PUBLISHED = text(
 )
 _TRY_LOCK = text("select pg_try_advisory_lock(:key)")
 _UNLOCK = text("select pg_advisory_unlock(:key)")
-
-
-class EventPublisher(Protocol):
-    """What the outbox needs of Pub/Sub."""
-
-    def publish_all(self, topic: str, messages: Sequence[bytes]) -> list[str]:
-        """Publish durably and return the message ids; raises `NotReadyError` if Pub/Sub stays away."""
-        ...
 
 
 def publish_accepted(engine: Engine, publisher: EventPublisher, clock: Clock, batch: int = BATCH) -> int:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, Field, PrivateAttr, model_validator
 
 from compliance.aml.admission import transaction_of_event
 from compliance.api.case_schemas import Version
 from compliance.api.schemas import AmountUsd, Body, Country, Id, Line, QuantityText, Shown, UtcTime, Why
 from compliance.model import AmlResult, Decision, RuleOutcome, RuleSeverity, Transaction
+from infra.runtime.clock import UtcTime as EventTime
 from ingest.messages import AccountId, AssetSymbol, Kind, SettlementEvent, Side
-from ingest.messages import UtcTime as EventTime
 
 # Value that moves between the desk and somebody else; interest and seizures move within the desk's own books.
 TRANSFERS = frozenset({Kind.DEPOSIT, Kind.WITHDRAWAL, Kind.DRAW, Kind.REPAYMENT})
@@ -53,19 +53,20 @@ class SettlementInput(_Movement):
     """A settlement that the escrow wants accepted; a field that it does not have is refused."""
 
     event_id: Id
+    _event: SettlementEvent = PrivateAttr()
 
     @model_validator(mode="after")
     def _is_an_event(self) -> Self:
-        self.event()
+        self._event = SettlementEvent(**self.model_dump())
         return self
 
     def event(self) -> SettlementEvent:
         """The message that other rooms receive once it is accepted."""
-        return SettlementEvent(**self.model_dump())
+        return self._event
 
     def transaction(self) -> Transaction:
         """The settlement as monitoring sees it; what it is worth is for us to say."""
-        return transaction_of_event(self.event())
+        return transaction_of_event(self._event)
 
 
 class TransactionInput(_Movement):
@@ -74,18 +75,17 @@ class TransactionInput(_Movement):
     transaction_id: Id
     amount_usd: AmountUsd | None = Field(default=None, description="null: valued at the latest price")
 
+    _event: SettlementEvent = PrivateAttr()
+
     @model_validator(mode="after")
     def _is_an_event(self) -> Self:
-        self._event()
+        own = {"transaction_id", "amount_usd"}
+        self._event = SettlementEvent(event_id=self.transaction_id, **self.model_dump(exclude=own))
         return self
 
     def transaction(self) -> Transaction:
         """The transaction as monitoring sees it."""
-        return replace(transaction_of_event(self._event()), amount_usd=self.amount_usd)
-
-    def _event(self) -> SettlementEvent:
-        own = {"transaction_id", "amount_usd"}
-        return SettlementEvent(event_id=self.transaction_id, **self.model_dump(exclude=own))
+        return replace(transaction_of_event(self._event), amount_usd=self.amount_usd)
 
 
 class RuleView(Shown):

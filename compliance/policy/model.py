@@ -13,12 +13,12 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from rigour.territories import get_territory
 
 from compliance.model import Decision, RuleSeverity
 from compliance.policy.parameters import CATALOGUE, ParameterValue, parameter_value
-from infra.runtime.clock import as_utc
+from infra.runtime.clock import UtcTime
 
 # FATF publishes three times a year, about every 120 days.
 COUNTRIES_MAX_AGE = timedelta(days=150)
@@ -46,7 +46,6 @@ Score = Annotated[Decimal, BeforeValidator(_no_float), Field(gt=0, le=1, allow_i
 Days = Annotated[int, Field(strict=True, ge=1, le=3650)]
 Hours = Annotated[int, Field(strict=True, ge=1, le=8760)]
 Flag = Annotated[bool, Field(strict=True)]
-UtcTime = Annotated[AwareDatetime, AfterValidator(as_utc)]
 
 
 class CasePriority(StrEnum):

@@ -24,7 +24,6 @@ from compliance.screening.reasons import (
     shares_script,
 )
 
-MATCHER = f"nomenklatura {LogicV2.NAME}"
 _NAME_FEATURES = frozenset({"name_match", "weak_alias_match"})
 
 

@@ -86,11 +86,19 @@ class Screener:
 
         Without a list the screener stays as it is, and says so when it is asked.
         """
-        load_name_data()
         try:
-            self.snapshot()
+            self.refresh()
         except ComplianceNotReadyError:
             _log.warning("no_sanctions_list_active")
+
+    def refresh(self) -> bool:
+        """Load what is not loaded yet; whether that were lists.
+
+        Raises `ComplianceNotReadyError` where no sanctions list is active.
+        """
+        load_name_data()
+        before = self._snapshot
+        return self.snapshot() is not before
 
     def snapshot(self) -> Snapshot:
         """The active lists, loaded if they are not; raises `ComplianceNotReadyError` when no sanctions list is."""

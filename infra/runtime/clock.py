@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Protocol
+from typing import Annotated, Protocol
+
+from pydantic import AfterValidator, AwareDatetime
 
 
 class Clock(Protocol):
@@ -43,3 +45,7 @@ def as_utc(value: datetime) -> datetime:
     if value.tzinfo is None:
         raise ValueError(f"{value.isoformat()} has no time zone; give an aware time such as 2026-01-31T12:00:00Z")
     return value.astimezone(UTC)
+
+
+UtcTime = Annotated[AwareDatetime, AfterValidator(as_utc)]
+"""A time of a message or file: aware when it comes, UTC from then on."""

@@ -36,7 +36,6 @@ _COLUMNS = """
     list_version_id, list_name, content_hash, state, reason, entries, names, wallets, added, changed, removed,
     published_on, loaded_at
 """
-_READ = text(f"select {_COLUMNS} from compliance.list_versions where list_version_id = :list_version_id")  # noqa: S608
 _ACTIVE = text(
     f"select {_COLUMNS} from compliance.list_versions"  # noqa: S608 - a constant
     " where list_name = :list_name and state = 'active'"
@@ -102,12 +101,6 @@ def lock_list(connection: Connection, list_name: str) -> None:
     """Let one load of the list run at a time, until the transaction ends."""
     connection.execute(_PATIENCE)
     connection.execute(_LOCK, {"list_name": list_name})
-
-
-def read_version(connection: Connection, list_version_id: str) -> ListVersion | None:
-    """The version of that id."""
-    row = connection.execute(_READ, {"list_version_id": list_version_id}).mappings().one_or_none()
-    return ListVersion(**row) if row is not None else None
 
 
 def active_version(connection: Connection, list_name: str) -> ListVersion | None:

@@ -8,7 +8,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from ingest.messages import AssetSymbol, PriceUsd, UtcTime
+from infra.runtime.clock import UtcTime
+from ingest.messages import AssetSymbol, PriceUsd
 
 MAX_ROUNDS = 64
 
