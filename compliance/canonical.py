@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
@@ -10,6 +11,8 @@ from typing import Any
 
 from compliance.errors import ComplianceInputError
 from infra.runtime.clock import as_utc
+
+_UNKEEPABLE = re.compile(r"[\x00\ud800-\udfff]")
 
 
 def plain(value: object) -> Any:
@@ -52,6 +55,6 @@ def instant(at: datetime) -> str:
 
 
 def _checked(value: str) -> str:
-    if "\x00" in value or any("\ud800" <= letter <= "\udfff" for letter in value):
+    if _UNKEEPABLE.search(value):
         raise ComplianceInputError("A text holds a character that the record cannot keep (NUL or half a pair).")
     return value

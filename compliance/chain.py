@@ -4,7 +4,8 @@
 `2026-01-31T12:00:00.000000Z`. Who has a row and its predecessor's hash can recompute it without this program.
 
 Appends are serial: each one locks both heads (in one order, so that no two transactions wait for each other) until its
-transaction ends. Lock your own rows before the first append, and commit soon after.
+transaction ends. Lock your own rows before the first append, and commit soon after: where many append, in the pipeline
+of the append, so that nobody waits for this process between the two.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from compliance.model import SYSTEM, Actor
 from compliance.pii import refuse_personal_data
 from infra.runtime.clock import as_utc
 from infra.runtime.ids import stable_id
+from infra.runtime.pipelining import Executes
 
 CASE_EVENTS = "case_events"
 DECISIONS = "decisions"
@@ -131,7 +133,7 @@ def lock(connection: Connection) -> None:
 
 
 def append_event(
-    connection: Connection,
+    connection: Executes,
     case_id: str,
     actor: Actor,
     kind: str,
@@ -161,7 +163,7 @@ def append_event(
 
 
 def append_decision(
-    connection: Connection,
+    connection: Executes,
     *,
     subject_kind: str,
     subject_id: str,
@@ -189,21 +191,20 @@ def append_decision(
         "reason": reason,
         "actor": actor.name,
         "policy_version": policy_version,
-        "list_versions": plain(list_versions),
-        "evidence": plain(evidence),
+        "list_versions": list_versions,
+        "evidence": evidence,
     }
     _append(connection, _CHAINS[DECISIONS], given, at)
     return decision_id
 
 
-def _append(connection: Connection, chain: _Chain, given: Mapping[str, Any], at: datetime) -> None:
+def _append(connection: Executes, chain: _Chain, given: Mapping[str, Any], at: datetime) -> None:
     row = {name: plain(value) for name, value in given.items()} | {"at": instant(at)}
-    before = [f"{canonical(name)}:{canonical(row[name])}" for name in sorted(row) if name < "previous_hash"]
-    between = [
-        f"{canonical(name)}:{canonical(row[name])}" for name in sorted(row) if "previous_hash" < name < "sequence"
-    ]
-    after = [f"{canonical(name)}:{canonical(row[name])}" for name in sorted(row) if name > "sequence"]
-    texts = {name: canonical(row[name]) if name in chain.documents else row[name] for name in chain.columns}
+    written = {name: canonical(row[name]) for name in sorted(row)}
+    before = [f"{canonical(name)}:{value}" for name, value in written.items() if name < "previous_hash"]
+    between = [f"{canonical(name)}:{value}" for name, value in written.items() if "previous_hash" < name < "sequence"]
+    after = [f"{canonical(name)}:{value}" for name, value in written.items() if name > "sequence"]
+    texts = {name: written[name] if name in chain.documents else row[name] for name in chain.columns}
     connection.execute(
         _APPEND[chain.name],
         {

@@ -20,6 +20,7 @@ from sqlalchemy import Connection, Engine, RowMapping
 from compliance.aml.features_sql import MIXERS, ONE, WINDOW
 from compliance.model import Decision, Direction, Transaction
 from compliance.policy.model import Policy
+from infra.runtime.pipelining import Executes
 
 CUSTOMER_KINDS = frozenset({"deposit", "withdrawal", "draw", "repayment"})
 # An address of more accounts than this is a service, which is not followed; so many of its rows are looked at.
@@ -165,7 +166,12 @@ def read_mixers(connection: Connection, basis: Basis) -> Basis:
 
 
 def read_features(connection: Connection, transaction: Transaction, basis: Basis) -> Features:
-    """The features of one transaction, recorded or not, in one round trip; the wallet is screened by the caller."""
+    """The features of one transaction, recorded or not; the wallet is screened by the caller."""
+    return features_of(ask_features(connection, transaction, basis).mappings().one())
+
+
+def ask_features(connection: Executes, transaction: Transaction, basis: Basis) -> Any:
+    """The answer whose one row is for `features_of`, in one statement."""
     values = {
         "transaction_id": transaction.transaction_id,
         "account_id": transaction.account_id,
@@ -176,7 +182,7 @@ def read_features(connection: Connection, transaction: Transaction, basis: Basis
         "address": transaction.counterparty_address,
         "occurred_at": transaction.occurred_at,
     }
-    return _features(connection.execute(ONE, {**values, **basis.values}).mappings().one())
+    return connection.execute(ONE, {**values, **basis.values})
 
 
 def replay(engine: Engine, basis: Basis, since: datetime, until: datetime, chunk: int = CHUNK) -> Iterator[Replayed]:
@@ -213,7 +219,7 @@ def replay(engine: Engine, basis: Basis, since: datetime, until: datetime, chunk
 def _replayed(row: Mapping[Any, Any]) -> Replayed:
     return Replayed(
         transaction_of(row),
-        _features(row, **_recorded_wallet(row["features"])),
+        features_of(row, **_recorded_wallet(row["features"])),
         None if row["decision"] is None else Decision(row["decision"]),
         row["policy_version"],
     )
@@ -254,7 +260,8 @@ _NAMES = tuple(each.name for each in fields(Features))
 _FROM_ROW = tuple(name for name in _NAMES if name not in {"bands", "wallet", "wallet_entries"})
 
 
-def _features(row: Mapping[Any, Any], **wallet: Any) -> Features:
+def features_of(row: Mapping[Any, Any], **wallet: Any) -> Features:
+    """The features from a row of the statements of features."""
     found: dict[str, Any] = {name: row[name] for name in _FROM_ROW}
     for name in ("history_count_30d", "history_unpriced_30d"):
         found[name] = int(found[name])

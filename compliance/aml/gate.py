@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, RowMapping
 from sqlalchemy.exc import SQLAlchemyError
@@ -17,7 +17,15 @@ from sqlalchemy.exc import SQLAlchemyError
 from compliance.aml import gate_store
 from compliance.aml.admission import admitted, admitted_event
 from compliance.aml.errors import TransactionConflictError, TransactionUnknownError
-from compliance.aml.features import Basis, Features, basis_of, read_features, read_mixers, transaction_of
+from compliance.aml.features import (
+    Basis,
+    Features,
+    ask_features,
+    basis_of,
+    features_of,
+    read_mixers,
+    transaction_of,
+)
 from compliance.aml.gate_store import Undecided
 from compliance.aml.holding import open_aml_case, require_closed
 from compliance.aml.publishing import publish_accepted
@@ -37,15 +45,13 @@ from compliance.policy.model import Policy
 from infra.runtime.clock import Clock
 from infra.runtime.errors import BallastError
 from infra.runtime.logs import get_logger
+from infra.runtime.pipelining import pipelined
 
 HELD = frozenset({Decision.REVIEW, Decision.BLOCKED})
 RESOLUTIONS = frozenset({Decision.RELEASED, Decision.REJECTED})
 BATCH = 200
+Found = TypeVar("Found", bound=Mapping[Any, Any])
 _log = get_logger(__name__)
-
-
-class _DecidedMeanwhileError(Exception):
-    """Somebody else decided; what this one wrote is undone."""
 
 
 class Gate:
@@ -165,16 +171,17 @@ class Gate:
         screened = screen(self._screener, transaction, basis_of(policy).mixer_topics)
         lists = screened.list_versions
         basis = self._current_basis(policy, lists)
-        try:
-            with self._engine.begin() as connection:
-                gate_store.lock_account(connection, transaction.account_id)
-                features = with_wallet(read_features(connection, transaction, basis), screened)
-                judgement = self._current_judge(policy).judge(transaction, features)
-                return self._record(connection, transaction, features, judgement, policy, lists, now)
-        except _DecidedMeanwhileError:
-            _log.info("transaction_decided_meanwhile", transaction_id=transaction.transaction_id)
-        with self._single.connect() as connection:
-            return self._recorded(connection, transaction.transaction_id)
+        with self._engine.connect() as connection:
+            with pipelined(connection) as together:
+                gate_store.lock_account(together, transaction.account_id)
+                held = gate_store.hold(together, transaction.transaction_id)
+                figures = ask_features(together, transaction, basis)
+            if _known(held.first(), transaction.transaction_id)["decision"] is not None:
+                _log.info("transaction_decided_meanwhile", transaction_id=transaction.transaction_id)
+                return self._recorded(connection, transaction.transaction_id)
+            features = with_wallet(features_of(figures.first()), screened)
+            judgement = self._current_judge(policy).judge(transaction, features)
+            return self._record(connection, transaction, features, judgement, policy, lists, now)
 
     def _record(
         self,
@@ -187,32 +194,34 @@ class Gate:
         now: datetime,
     ) -> AmlResult:
         case_id = open_aml_case(connection, transaction, judgement, policy, now) if judgement.decision in HELD else None
-        if not gate_store.decide(
-            connection,
-            transaction.transaction_id,
-            judgement.decision,
-            judgement.reason,
-            judgement.results,
-            now,
-            policy_version=policy.version,
-            list_versions=lists,
-            features=recorded_features(transaction, features),
-            case_id=case_id,
-        ):
-            raise _DecidedMeanwhileError
         evidence = evidence_of(transaction, judgement.results)
-        append_decision(
-            connection,
-            subject_kind="transaction",
-            subject_id=transaction.transaction_id,
-            outcome=judgement.decision.value,
-            reason=judgement.reason,
-            actor=SYSTEM,
-            policy_version=policy.version,
-            list_versions=lists,
-            evidence=evidence,
-            at=now,
-        )
+        # Together with the commit, so that the chain is locked for as long as PostgreSQL works and no longer.
+        with pipelined(connection) as together:
+            gate_store.decide(
+                together,
+                transaction.transaction_id,
+                judgement.decision,
+                judgement.reason,
+                judgement.results,
+                now,
+                policy_version=policy.version,
+                list_versions=lists,
+                features=recorded_features(transaction, features),
+                case_id=case_id,
+            )
+            append_decision(
+                together,
+                subject_kind="transaction",
+                subject_id=transaction.transaction_id,
+                outcome=judgement.decision.value,
+                reason=judgement.reason,
+                actor=SYSTEM,
+                policy_version=policy.version,
+                list_versions=lists,
+                evidence=evidence,
+                at=now,
+            )
+            together.commit()
         return AmlResult(
             transaction_id=transaction.transaction_id,
             decision=judgement.decision,
@@ -243,7 +252,7 @@ class Gate:
         return known[2]
 
 
-def _known(row: RowMapping | None, transaction_id: str) -> RowMapping:
+def _known(row: Found | None, transaction_id: str) -> Found:
     if row is None:
         raise TransactionUnknownError(f"There is no transaction {transaction_id}.")
     return row

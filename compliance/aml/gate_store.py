@@ -12,6 +12,7 @@ from sqlalchemy import Connection, RowMapping, text
 
 from compliance.model import Decision, RuleOutcome, RuleResult, Transaction
 from infra.runtime.ids import stable_id
+from infra.runtime.pipelining import Executes
 
 # Any constant of our own: the other half of the key is the account.
 _LOCK_SPACE = 0x616D6C
@@ -26,6 +27,7 @@ _STORE = text(
         :country, :chain, :occurred_at, :received_at, cast(:stated as jsonb), cast(:event as jsonb),
         :is_settled_unasked)
     on conflict (transaction_id) do nothing
+    returning transaction_id
     """
 )
 # A transaction that was asked about first and is settled now gets its event, once; what was published stays.
@@ -53,6 +55,8 @@ _LOCK = text(
         pg_advisory_xact_lock(:space, hashtext(:account_id)), set_config('plan_cache_mode', 'force_generic_plan', true)
     """
 )
+# In a statement of its own after the lock, so that it sees what was decided while it waited.
+_HOLD = text("select decision from compliance.transaction_logs where transaction_id = :transaction_id for update")
 _DECIDE = text(
     """
     with
@@ -140,7 +144,7 @@ def store(connection: Connection, transaction: Transaction, event: Mapping[str, 
         "event": None if event is None else json.dumps(event),
         "is_settled_unasked": transaction.is_settled_unasked,
     }
-    return connection.execute(_STORE, values).rowcount == 1
+    return connection.execute(_STORE, values).first() is not None
 
 
 def attach_event(connection: Connection, transaction_id: str, event: Mapping[str, Any]) -> None:
@@ -164,13 +168,18 @@ def read_judgement(connection: Connection, transaction_id: str) -> RowMapping | 
     return connection.execute(_RECORDED, {"transaction_id": transaction_id}).mappings().one_or_none()
 
 
-def lock_account(connection: Connection, account_id: str) -> None:
+def lock_account(connection: Executes, account_id: str) -> None:
     """Let one transaction of an account at a time be decided, until this one ends."""
     connection.execute(_LOCK, {"space": _LOCK_SPACE, "account_id": account_id})
 
 
+def hold(connection: Executes, transaction_id: str) -> Any:
+    """Keep the row until this transaction ends; the answer's `decision` is None where nobody decided it yet."""
+    return connection.execute(_HOLD, {"transaction_id": transaction_id})
+
+
 def decide(
-    connection: Connection,
+    connection: Executes,
     transaction_id: str,
     decision: Decision,
     reason: str,
@@ -181,8 +190,8 @@ def decide(
     list_versions: Mapping[str, str],
     features: Mapping[str, Any],
     case_id: str | None,
-) -> bool:
-    """Record decision and alerts (every answer that is not clean); False where there is a decision already."""
+) -> None:
+    """Record decision and alerts (every answer that is not clean) of a transaction that is held and undecided."""
     alerts = [
         {
             "alert_id": stable_id("alr", transaction_id, result.rule_id, policy_version),
@@ -206,7 +215,7 @@ def decide(
         "case_id": case_id,
         "alerts": json.dumps(alerts),
     }
-    return connection.execute(_DECIDE, values).first() is not None
+    connection.execute(_DECIDE, values)
 
 
 def resolve(connection: Connection, transaction_id: str, decision: Decision, reason: str, now: datetime) -> bool:

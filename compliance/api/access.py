@@ -41,7 +41,7 @@ ACTIONS: Mapping[str, Action] = {
 }
 
 
-def get_actor(request: Request) -> Actor:
+async def get_actor(request: Request) -> Actor:
     """Who asks; raises `ForbiddenError` where nobody was authenticated."""
     actor = request.scope.get(ACTOR_KEY)
     if not isinstance(actor, Actor):
@@ -49,13 +49,13 @@ def get_actor(request: Request) -> Actor:
     return actor
 
 
-def authorize(request: Request) -> None:
+async def authorize(request: Request) -> None:
     """Let pass who may do what the route is; raises `ForbiddenError`, also for a route without a row in `ACTIONS`."""
     name = getattr(request.scope.get("route"), "name", None)
     action = ACTIONS.get(name) if isinstance(name, str) else None
     if action is None:
         raise ForbiddenError("Nobody may use this address: no action is assigned to it.")
-    require(get_actor(request), action)
+    require(await get_actor(request), action)
 
 
 ActorDependency = Annotated[Actor, Depends(get_actor)]

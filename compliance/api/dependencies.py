@@ -1,4 +1,7 @@
-"""What the routes of compliance receive, and the checks that need the clock."""
+"""What the routes of compliance receive, and the checks that need the clock.
+
+What waits for nothing is `async`: FastAPI would give each of the others a thread of its own, request by request.
+"""
 
 from __future__ import annotations
 
@@ -17,12 +20,12 @@ from ingest.messages import ALLOWED_SKEW
 MAX_WEBHOOK_BYTES = 1_000_000
 
 
-def get_services(request: Request) -> Services:
+async def get_services(request: Request) -> Services:
     """The services; `NotReadyError` when the application has none."""
     return cast(Services, _of_state(request, "compliance"))
 
 
-def get_prices(request: Request) -> LatestPrices:
+async def get_prices(request: Request) -> LatestPrices:
     """What values quantities; `NotReadyError` when the application has none."""
     return cast(LatestPrices, _of_state(request, "compliance_prices"))
 

@@ -38,9 +38,11 @@ _WALLETS = text(
     """
     select versions.list_name, versions.list_version_id, wallets.entry_id, wallets.asset_label, entries.topics
     from compliance.list_versions as versions
-    inner join compliance.list_wallets as wallets using (list_version_id)
-    inner join compliance.list_entries as entries using (list_version_id, entry_id)
-    where versions.state = 'active' and wallets.address = :address
+    left join compliance.list_wallets as wallets
+        on wallets.list_version_id = versions.list_version_id and wallets.address = :address
+    left join compliance.list_entries as entries
+        on entries.list_version_id = wallets.list_version_id and entries.entry_id = wallets.entry_id
+    where versions.state = 'active'
     order by versions.list_name, wallets.entry_id
     """
 )
@@ -64,7 +66,10 @@ class Screener:
 
     def __init__(self, engine: Engine, clock: Clock) -> None:
         self._engine = engine
+        self._single = engine.execution_options(isolation_level="AUTOCOMMIT")
         self._clock = clock
+        # Of versions that were active; what a version holds does not change.
+        self._is_sanctions: dict[str, bool] = {}
         self._lock = threading.Lock()
         self._snapshot: Snapshot | None = None
 
@@ -75,11 +80,17 @@ class Screener:
 
     def list_versions(self) -> Mapping[str, str]:
         """List to its active version; raises `ComplianceNotReadyError` when no sanctions list is active."""
-        with self._engine.connect() as connection:
-            active = store.active_versions(connection)
-        if not any(is_sanctions for _, is_sanctions in active.values()):
+        with self._single.connect() as connection:
+            return self._usable(connection, store.active_versions(connection))
+
+    def _usable(self, connection: Connection, versions: Mapping[str, str]) -> Mapping[str, str]:
+        """These active versions; raises `ComplianceNotReadyError` where none of them is of sanctions."""
+        for version_id in versions.values():
+            if version_id not in self._is_sanctions:
+                self._is_sanctions[version_id] = store.is_sanctions(connection, version_id)
+        if not any(self._is_sanctions[version_id] for version_id in versions.values()):
             raise ComplianceNotReadyError(NO_LIST)
-        return {list_name: version_id for list_name, (version_id, _) in active.items()}
+        return versions
 
     def reload(self) -> None:
         """Load names and the active lists now, which takes seconds, so that no request waits for it.
@@ -176,12 +187,13 @@ class Screener:
         `ComplianceNotReadyError` without a list.
         """
         try:
-            versions = self.list_versions()
             normal = checked_address(address, chain)
-            with self._engine.connect() as connection:
-                rows = connection.execute(_WALLETS, {"address": normal}).all()
         except ComplianceInputError as error:
-            return WalletScreening(ScreeningOutcome.ERROR, (), versions, error.message)
+            return WalletScreening(ScreeningOutcome.ERROR, (), self.list_versions(), error.message)
+        try:
+            with self._single.connect() as connection:
+                rows = connection.execute(_WALLETS, {"address": normal}).all()
+                versions = self._usable(connection, {row.list_name: row.list_version_id for row in rows})
         except SQLAlchemyError as error:
             _log.error("wallet_screening_failed", reason=type(error).__name__)
             reason = f"PostgreSQL did not answer ({type(error).__name__})."
@@ -189,6 +201,7 @@ class Screener:
         entries = tuple(
             WalletEntry(row.list_name, row.list_version_id, row.entry_id, row.asset_label or "?", tuple(row.topics))
             for row in rows
+            if row.entry_id is not None
         )
         return WalletScreening(ScreeningOutcome.HIT if entries else ScreeningOutcome.CLEAR, entries, versions)
 

@@ -15,6 +15,8 @@ from __future__ import annotations
 import argparse
 import asyncio
 import hashlib
+import math
+import os
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -111,6 +113,9 @@ def fill(engine: Engine, accounts: int, rows: int) -> None:
         connection.execute(text("set statement_timeout = 0"))
         connection.execute(text("vacuum analyze compliance.transaction_logs"))
         connection.execute(text("analyze compliance.users"))
+        # What is measured shares the disk with its own writes, not with those of the filling.
+        connection.execute(text("checkpoint"))
+        os.sync()
         connection.execute(text("set statement_timeout = '15s'"))
 
 
@@ -274,7 +279,7 @@ def measure(settings: Settings, engine: Engine, given: argparse.Namespace) -> No
     print(f"gate alone  {cuts(checked)}")
     reference = timed(lambda: select_one(engine), 500)
     print(f"select 1    {cuts(reference)}")
-    p99 = sorted(latencies)[int(len(latencies) * 0.99)]
+    p99 = sorted(latencies)[math.ceil(len(latencies) * 0.99) - 1]
     print(f"p99 below 50 ms at {given.rate:.0f}/s: {'met' if p99 < TARGET_P99_S else 'MISSED'}")
 
 

@@ -1,6 +1,6 @@
 """The nightly screening of many customers against a changed list, in real time and against scoring every pair.
 
-    python -m tests.perf.bench_rescreening [--customers 100000] [--delta 100]
+    python tests/perf/bench_rescreening.py [--customers 100000] [--delta 100]
 
 Customers are sealed in PostgreSQL and count as screened by the version before; the delta's entries are new, and one in
 five bears a customer's name. Scoring every pair is measured on a sample and extrapolated.
@@ -16,6 +16,7 @@ from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 
+from _bench import ground, print_machine
 from nomenklatura.matching import LogicV2
 from sqlalchemy import Engine, text
 
@@ -31,7 +32,6 @@ from compliance.users import NewUser, create_users
 from infra.runtime.clock import FixedClock
 from infra.runtime.envelope import Envelope, LocalKeyRing
 from infra.runtime.postgres import postgres_engine
-from tests.perf._bench import ground, print_machine
 
 START = datetime(2026, 1, 31, 12, tzinfo=UTC)
 LISTED = 1_000

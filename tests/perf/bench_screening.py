@@ -1,6 +1,6 @@
 """One name against OFAC's whole list: time, what blocking saves against scoring every entry, and that it loses no hit.
 
-    python -m tests.perf.bench_screening [--queries 200] [--reference 25] [--seconds 25] [--all]
+    python tests/perf/bench_screening.py [--queries 200] [--reference 25] [--seconds 25] [--all]
 
 `--reference` queries are scored against every entry as well: the ratio and the recall are of those. Aliases of the
 list are looked up for `--seconds`, or all of them with `--all`. Needs the recorded list beside the project.
@@ -15,12 +15,13 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from _bench import cuts, print_machine
+
 from compliance.screening.lists.entries import EntryKind, ListEntry, Strength
 from compliance.screening.lists.files import parse_files, read_files
 from compliance.screening.matching import Matcher
 from compliance.screening.proxies import Subject
 from infra.runtime.settings import PROJECT_ROOT
-from tests.perf._bench import cuts, print_machine
 
 OFAC = Path(PROJECT_ROOT).parent / "shared" / "data" / "ofac"
 THRESHOLD, LIMIT = 0.7, 50

@@ -83,16 +83,19 @@ _ENTRIES = text(
 )
 _ACTIVE_VERSIONS = text(
     """
-    select
-        list_name, list_version_id,
-        exists (
-            select
-            from compliance.list_entries
-            where list_entries.list_version_id = list_versions.list_version_id and 'sanction' = any(topics)
-        ) as is_sanctions
+    select list_name, list_version_id
     from compliance.list_versions
     where state = 'active'
     order by list_name
+    """
+)
+_IS_SANCTIONS = text(
+    """
+    select exists (
+        select
+        from compliance.list_entries
+        where list_version_id = :list_version_id and 'sanction' = any(topics)
+    )
     """
 )
 
@@ -109,9 +112,15 @@ def active_version(connection: Connection, list_name: str) -> ListVersion | None
     return ListVersion(**row) if row is not None else None
 
 
-def active_versions(connection: Connection) -> dict[str, tuple[str, bool]]:
-    """List to the id of its active version, and whether that names anybody under sanctions."""
-    return {row.list_name: (row.list_version_id, row.is_sanctions) for row in connection.execute(_ACTIVE_VERSIONS)}
+def active_versions(connection: Connection) -> dict[str, str]:
+    """List to the id of its active version."""
+    return {row.list_name: row.list_version_id for row in connection.execute(_ACTIVE_VERSIONS)}
+
+
+def is_sanctions(connection: Connection, list_version_id: str) -> bool:
+    """Whether the version names anybody under sanctions; of a version that is or was active the answer stays."""
+    found: bool = connection.execute(_IS_SANCTIONS, {"list_version_id": list_version_id}).scalar_one()
+    return found
 
 
 def entry_hashes(connection: Connection, list_version_id: str) -> dict[str, str]:

@@ -55,7 +55,7 @@ def test_load_list__counts_what_changed_against_the_active_version(
     assert states(engine) == [("sample", "active"), ("sample", "superseded")]
     with engine.connect() as connection:
         assert len(list_store.entry_hashes(connection, second.list_version_id)) == 41
-        assert list_store.active_versions(connection) == {"sample": (second.list_version_id, True)}
+        assert list_store.active_versions(connection) == {"sample": second.list_version_id}
 
 
 def test_load_list__the_same_content_again_changes_nothing(engine: Engine, clock: FixedClock, write: Write) -> None:
@@ -96,7 +96,7 @@ def test_load_list__what_is_refused_is_recorded_and_the_version_before_stays(
         with pytest.raises(ListRefusedError, match=reason):
             load_list(engine, clock, "sample", write(entities, cut))
     with engine.connect() as connection:
-        assert list_store.active_versions(connection) == {"sample": (before.list_version_id, True)}
+        assert list_store.active_versions(connection) == {"sample": before.list_version_id}
         refused = connection.execute(text("select reason from compliance.list_versions where state = 'refused'"))
         assert [reason in row.reason for row in refused] == [True]
 
