@@ -19,6 +19,7 @@ import dagster as dg
 from dagster_dbt import DagsterDbtTranslator
 from dagster_dbt.asset_utils import get_asset_check_key_for_test
 from dbt.cli.main import dbtRunner, dbtRunnerResult
+from dbt_common.behavior_flags import BehaviorFlagRendered
 
 from infra.runtime.errors import BallastError
 from infra.runtime.settings import Settings, export_for_dbt
@@ -26,6 +27,9 @@ from infra.runtime.settings import Settings, export_for_dbt
 _SOURCES = ("*.sql", "*.yml", "*.csv")
 # dbt keeps its profile, adapter and flags in module state: one build at a time in a process.
 _one_at_a_time = threading.Lock()
+# For the words of warnings dbt asks which module made each of its flags, and looks through all loaded modules for every
+# frame of the stack: more than a second a command where Dagster is loaded.
+BehaviorFlagRendered._default_source = staticmethod(lambda: "dbt")  # type: ignore[method-assign]
 
 
 class DbtError(BallastError):

@@ -43,6 +43,7 @@ REPUBLISH_S = 60.0
 _GROUP = re.compile(r"""xdist_group\(\s*(?:name=)?["'](\w+)["']""")
 
 DbtBuild = Callable[[Settings, Sequence[str]], Any]
+DbtRun = Callable[[Settings, Sequence[str]], None]
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -149,6 +150,23 @@ def dbt_build(without_warnings: Callable[[], Any]) -> DbtBuild:
         return outcomes
 
     return build
+
+
+@pytest.fixture(scope="session")
+def dbt_run(without_warnings: Callable[[], Any]) -> DbtRun:
+    """Builds the selected models without their data tests: for steps whose outcome another build tests."""
+
+    def run(settings: Settings, models: Sequence[str]) -> None:
+        with without_warnings():
+            from assets.dbt_build import invoke
+
+            without_tests = [word for kind in ("test", "unit_test") for word in ("--exclude-resource-type", kind)]
+            done: Any = invoke(settings, ["build", *without_tests, "--select", *models]).result
+        assert done.results, f"dbt selected nothing of {list(models)}"
+        wrong = [f"{each.node.name}: {each.status}: {each.message}" for each in done if each.status != "success"]
+        assert not wrong, "\n".join(wrong)
+
+    return run
 
 
 @dataclass(frozen=True)

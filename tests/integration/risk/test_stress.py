@@ -60,7 +60,7 @@ class Built:
     settings: Settings
     prices: PriceSet
     events: Sequence[SettlementEvent]
-    build: Callable[[], Any]
+    rebuild: Callable[[], None]
 
     @property
     def warehouse(self) -> Warehouse:
@@ -101,7 +101,10 @@ class Built:
 
 @pytest.fixture(scope="module")
 def make(
-    new_project: Callable[..., Settings], dbt_build: Callable[..., Any], deliver_events: Callable[..., None]
+    new_project: Callable[..., Settings],
+    dbt_build: Callable[..., Any],
+    dbt_run: Callable[..., None],
+    deliver_events: Callable[..., None],
 ) -> Callable[..., Built]:
     def build_project(
         name: str, more: Callable[[PriceSet], tuple[list[Close], list[SettlementEvent]]], **own: Any
@@ -119,11 +122,8 @@ def make(
             values = {"margin_call_pct": call, "liquidation_pct": liquidation, "set_at": clock.now()}
             warehouse.append(ACCOUNT_THRESHOLDS.table_id, [change | values])
 
-        def build() -> Any:
-            return dbt_build(settings, MODELS)
-
-        build()
-        return Built(settings, prices, events, build)
+        dbt_build(settings, MODELS)
+        return Built(settings, prices, events, lambda: dbt_run(settings, MODELS))
 
     return build_project
 
@@ -359,7 +359,7 @@ def test_results__are_the_sums_of_the_account_rows(built: Built) -> None:
 
 def test_results__rebuilt_for_the_same_day_are_identical(built: Built) -> None:
     before = built.result_rows(), built.account_rows()
-    built.build()
+    built.rebuild()
     after = built.result_rows(), built.account_rows()
     for old, new in zip(before, after, strict=True):
         assert old.keys() == new.keys()

@@ -58,7 +58,7 @@ class Built:
 
     settings: Settings
     events: Sequence[SettlementEvent]
-    build: Callable[[], Any]
+    rebuild: Callable[[], None]
 
     def rows(self) -> dict[Key, dict[str, Any]]:
         """The rows of both marts by portfolio, horizon, window and confidence, of which each may stand once."""
@@ -79,6 +79,7 @@ class Built:
 def built(
     new_project: Callable[..., Settings],
     dbt_build: Callable[[Settings, Sequence[str]], Any],
+    dbt_run: Callable[[Settings, Sequence[str]], None],
     deliver_events: Callable[..., None],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Built:
@@ -96,11 +97,8 @@ def built(
     events = [*collect_book(settings, found), *_edges(found.last_date)]
     deliver_events(settings, [*events, *events[:50]], clock.now())
 
-    def build() -> Any:
-        return dbt_build(settings, ["+tag:daily"])
-
-    build()
-    return Built(settings, events, build)
+    dbt_build(settings, ["+tag:daily"])
+    return Built(settings, events, lambda: dbt_run(settings, ["+tag:daily"]))
 
 
 def _edges(last_date: date) -> list[SettlementEvent]:
@@ -353,7 +351,7 @@ def test_var__rebuilt_for_the_same_day_is_identical(built: Built) -> None:
         return {**built.rows(), **built.components()}
 
     before = rows()
-    built.build()
+    built.rebuild()
     after = rows()
     assert before.keys() == after.keys()
     for key, row in before.items():
@@ -374,7 +372,7 @@ def test_var__of_an_account_that_a_late_event_empties_is_gone(
     )
     before = {row["mart"]: row for row in Warehouse(built.settings).query(counted)}
     assert all(row["gone"] for row in before.values())
-    built.build()
+    built.rebuild()
     after = {row["mart"]: row for row in Warehouse(built.settings).query(counted)}
     assert {mart: row["gone"] for mart, row in after.items()} == dict.fromkeys(named, 0)
     assert all(after[mart]["kept"] == row["kept"] - row["gone"] for mart, row in before.items())
