@@ -6,13 +6,14 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Path, Query, Request
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from alerting import notification_store as store
 from alerting.errors import NotificationNotFoundError
 from alerting.preferences.dependencies import ClockDependency, EngineDependency
 from alerting.tables import NotificationState
+from infra.runtime.assertions import PERSON_KEY
 from infra.runtime.cursors import CursorInvalidError, OpaqueCursor
 
 MAX_LIMIT = 200
@@ -137,14 +138,20 @@ def get_notification(engine: EngineDependency, notification_id: NotificationPath
 
 @router.post("/{notification_id}/acknowledge", responses={404: {"description": NotificationNotFoundError.code}})
 def acknowledge_notification(
-    engine: EngineDependency, clock: ClockDependency, notification_id: NotificationPath, body: Acknowledgement
+    engine: EngineDependency,
+    clock: ClockDependency,
+    request: Request,
+    notification_id: NotificationPath,
+    body: Acknowledgement,
 ) -> NotificationView:
-    """Somebody has seen the alert, so that nobody else is called for its event. The first one stays on record."""
+    """Somebody has seen the alert, so that nobody else is called for its event. The first one stays on record.
+
+    For whom the app asks, their own name counts, whatever the body says.
+    """
+    name = request.scope.get(PERSON_KEY) or body.acknowledged_by
     with engine.begin() as connection:
         row = _found(store.notification_of(connection, notification_id), notification_id)
-        store.acknowledge(
-            connection, notification_id, row["event_id"], clock.now(), body.acknowledged_by, body.note or None
-        )
+        store.acknowledge(connection, notification_id, row["event_id"], clock.now(), name, body.note or None)
         return _view(_found(store.notification_of(connection, notification_id), notification_id))
 
 

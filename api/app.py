@@ -12,6 +12,7 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
+from pydantic import SecretStr
 from sqlalchemy import Engine
 from starlette.concurrency import run_in_threadpool
 
@@ -43,6 +44,7 @@ from compliance.api.services import Services, build_services
 from compliance.api.valuation import LatestPrices
 from compliance.routes import router as compliance_router
 from compliance.routes import webhooks_router
+from infra.runtime.assertions import check_assertion_key
 from infra.runtime.bigquery import Warehouse
 from infra.runtime.clock import Clock, SystemClock
 from infra.runtime.errors import SettingsError
@@ -140,7 +142,13 @@ def create_app(
     # The last added is the outermost.
     app.add_middleware(RequestTimeout, timeout_s=request_timeout_s)
     app.add_middleware(BodyLimit, max_bytes=MAX_BODY_BYTES)
-    app.add_middleware(BearerAuthentication, token=settings.api_token, people=people)
+    app.add_middleware(
+        BearerAuthentication,
+        token=settings.api_token,
+        people=people,
+        assertion_key=_assertion_key(settings),
+        clock=own_clock,
+    )
     app.add_middleware(RequestContext)
     app.add_middleware(PagePolicy)
     return app
@@ -158,6 +166,15 @@ def _people(settings: Settings) -> People:
     if has_token(settings.api_token) and people.holds(settings.api_token):
         raise SettingsError("BALLAST_API_TOKEN is also the token of a person of BALLAST_COMPLIANCE_USERS; change one.")
     return people
+
+
+def _assertion_key(settings: Settings) -> SecretStr | None:
+    """What the app signs its statements with; None: the app cannot ask for a person."""
+    key = settings.app_assertion_key
+    if not has_token(key) or key is None:
+        return None
+    check_assertion_key(key)
+    return key
 
 
 def _warm(services: Services) -> None:
@@ -181,6 +198,9 @@ def _lifespan(
 ) -> Lifespan:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        is_screening = engine is None and bool(people_of(settings.compliance_users))
+        if is_screening:
+            Services.load_name_data()
         async with AsyncExitStack() as stack:
             reader, database = warehouse, engine
             if reader is None:
@@ -208,7 +228,7 @@ def _lifespan(
             feeds = app.state.price_feeds = settings.price_feeds or PINNED_FEEDS
             services = app.state.compliance = build_services(settings, database, clock)
             stack.callback(services.close)
-            if engine is None and people_of(settings.compliance_users):
+            if is_screening:
                 # Reading the lists takes seconds, which the first person who searches should not wait for.
                 warming = threading.Thread(target=_warm, args=(services,), name="compliance-warm", daemon=True)
                 warming.start()

@@ -45,6 +45,7 @@ from compliance.errors import (
     ComplianceInputError,
     ComplianceNotReadyError,
     ForbiddenError,
+    PolicyInvalidError,
 )
 from compliance.kyc.errors import WebhookInvalidError, WebhookNotConfiguredError, WebhookRefusedError
 from infra.runtime import sealing
@@ -188,6 +189,9 @@ RULES: Mapping[str, Rule] = {
     TransactionUnknownError.code: Rule(404),
     routes.HitNotFoundError.code: Rule(404),
     routes.PolicyNotFoundError.code: Rule(404),
+    routes.ReplayNotFoundError.code: Rule(404),
+    routes.ReplayBusyError.code: Rule(409),
+    PolicyInvalidError.code: Rule(422),
     TransactionConflictError.code: Rule(409),
     routes.SettlementBlockedError.code: Rule(409),
     WebhookInvalidError.code: Rule(400),

@@ -20,6 +20,8 @@ class Action(StrEnum):
     READ_QUEUE = "read_queue"
     READ_METRICS = "read_metrics"
     READ_POLICIES = "read_policies"
+    READ_LISTS = "read_lists"
+    READ_REPLAYS = "read_replays"
     READ_CASE = "read_case"
     READ_KYC = "read_kyc"
     READ_SAR_DRAFT = "read_sar_draft"
@@ -57,6 +59,9 @@ MATRIX: Mapping[Action, frozenset[Role]] = {
     Action.READ_QUEUE: _PEOPLE,
     Action.READ_METRICS: _PEOPLE,
     Action.READ_POLICIES: _PEOPLE,
+    Action.READ_LISTS: _PEOPLE,
+    # A replay changes nothing; it is read, however long that takes.
+    Action.READ_REPLAYS: _PEOPLE - {Role.VIEWER},
     Action.READ_CASE: _READERS,
     Action.READ_KYC: _READERS,
     Action.READ_SAR_DRAFT: _READERS,

@@ -22,6 +22,7 @@ from infra.runtime.settings import Settings
 
 if TYPE_CHECKING:
     from compliance.aml.gate import Gate
+    from compliance.api.replays import Replays
     from compliance.kyc.service import KycService
     from compliance.screening.service import Screener
     from infra.runtime.envelope import Envelope
@@ -63,8 +64,20 @@ class Services:
         """What verifies customers."""
         return self._once("kyc", self._make_kyc)
 
+    @property
+    def replays(self) -> Replays:
+        """The replays of policies that people started here."""
+        return self._once("replays", self._make_replays)
+
+    @staticmethod
+    def load_name_data() -> None:
+        """Load the matcher's tables: nothing else of the process runs for these seconds, so do it before it serves."""
+        from compliance.screening.proxies import load_name_data
+
+        load_name_data()
+
     def warm(self) -> None:
-        """Search once, so that the lists and the matcher's tables are read; what keeps it from that is for others."""
+        """Search once, so that the lists are read; what keeps it from that is for others."""
         try:
             policy = self.policies.current(self.clock.now())
             self.screener.screen_name("Warm Up", kind="person", policy=policy)
@@ -72,9 +85,11 @@ class Services:
             _log.warning("screening_not_warmed", reason=type(error).__name__)
 
     def close(self) -> None:
-        """Close the connections to providers; those to PostgreSQL are the engine's."""
+        """Stop replays and close the connections to providers; those to PostgreSQL are the engine's."""
         with self._lock:
-            kyc = self._made.pop("kyc", None)
+            kyc, replays = self._made.pop("kyc", None), self._made.pop("replays", None)
+        if replays is not None:
+            cast("Replays", replays).close()
         if kyc is not None:
             cast("KycService", kyc).close()
 
@@ -115,6 +130,11 @@ class Services:
         from compliance.aml.gate import Gate
 
         return Gate(self.engine, self.clock, self.policies, self.screener)
+
+    def _make_replays(self) -> Replays:
+        from compliance.api.replays import Replays, ReplaySource
+
+        return Replays(ReplaySource(self.engine), self.clock)
 
     def _make_kyc(self) -> KycService:
         from compliance.kyc.providers.build import build_providers

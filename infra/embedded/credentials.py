@@ -34,6 +34,8 @@ def ensure_env_file(state_dir: Path, ports: Ports, market: MarketChoice | None =
     file = state_dir / ENV_FILE_NAME
     present = read_env_file(file)
     values = {**_new_secrets(), **present}
+    # Of older versions, when the app had one password for all.
+    values.pop("BALLAST_APP_PASSWORD", None)
     values.update(_endpoints(ports, values))
     local = _price_sources(state_dir, ports, values["BALLAST_MARKET_TOKEN"])
     if _has_local_sources(values):
@@ -93,7 +95,8 @@ def _new_secrets() -> dict[str, str]:
     return {
         "BALLAST_BIGQUERY_TOKEN": secrets.token_urlsafe(32),
         "BALLAST_API_TOKEN": secrets.token_urlsafe(32),
-        "BALLAST_APP_PASSWORD": secrets.token_urlsafe(12),
+        "BALLAST_APP_SESSION_KEY": secrets.token_urlsafe(32),
+        "BALLAST_APP_ASSERTION_KEY": secrets.token_urlsafe(32),
         "BALLAST_WEBHOOK_SECRET": "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode(),
         "BALLAST_INBOX_TOKEN": secrets.token_urlsafe(32),
         "BALLAST_MARKET_TOKEN": secrets.token_urlsafe(32),
@@ -165,11 +168,13 @@ def _endpoints(ports: Ports, values: dict[str, str]) -> dict[str, str]:
         "BALLAST_PUBSUB_ENDPOINT": f"{HOST}:{ports.pubsub}",
         "BALLAST_POSTGRES_URL": f"postgresql+psycopg://{address}/{POSTGRES_DATABASE}",
         "BALLAST_API_URL": f"http://{HOST}:{ports.api}",
+        "BALLAST_DAGSTER_URL": f"http://{HOST}:{ports.dagster_ui}",
         "BALLAST_INBOX_URL": f"http://{HOST}:{ports.inbox}",
         "BALLAST_ORACLE_PORT": str(ports.oracle),
         "BALLAST_ALERT_WORKER_PORT": str(ports.alert_worker),
         "BALLAST_ALERT_UPKEEP_PORT": str(ports.alert_upkeep),
         "BALLAST_COMPLIANCE_WORKER_PORT": str(ports.compliance_worker),
+        "BALLAST_APP_PORT": str(ports.app),
         "BALLAST_APP_URL": elsewhere(values, "BALLAST_APP_URL") or f"http://{HOST}:{ports.app}",
         "BALLAST_WEBHOOK_URL": elsewhere(values, "BALLAST_WEBHOOK_URL") or webhook,
     }

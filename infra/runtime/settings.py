@@ -46,9 +46,42 @@ class Settings(BaseSettings):
 
     api_url: str = Field(default="http://127.0.0.1:8600", description="where clients reach the API")
     api_token: SecretStr | None = Field(default=None, description="bearer that the API accepts; empty: refuse all")
-    app_password: SecretStr | None = Field(default=None, description="sign-in of the app; empty: refuse all")
+    app_host: str = Field(default="127.0.0.1", description="address that the app listens on")
+    app_port: int = Field(default=8601, gt=0, lt=65536, description="port that the app listens on")
+    app_sign_in: Literal["local", "oidc", "iap"] = Field(
+        default="local", description="local: name and token; oidc: a provider; iap: Google's proxy in front"
+    )
+    app_session_key: SecretStr | None = Field(
+        default=None, description="keys that sign sessions of the app, 32 characters or more, newest first, by commas"
+    )
+    app_assertion_key: SecretStr | None = Field(
+        default=None, description="key by which the app tells the API who asks; the same for both; empty: it cannot"
+    )
+    app_cache_dir: Path | None = Field(
+        default=None, description="where the app keeps compressed files; empty: in the state folder"
+    )
+    app_oidc_issuer: str | None = Field(default=None, description="issuer of the OpenID provider, https://...")
+    app_oidc_client_id: str | None = Field(default=None, description="the app's id at the OpenID provider")
+    app_oidc_client_secret: SecretStr | None = Field(
+        default=None, description="the app's secret at the OpenID provider; empty: a public client, by PKCE alone"
+    )
+    app_iap_audience: str | None = Field(
+        default=None, description="audience of the proxy's assertions: /projects/N/global/backendServices/ID"
+    )
+    app_iap_keys_url: str = Field(
+        default="https://www.gstatic.com/iap/verify/public_key-jwk", description="public keys of the proxy, as JWK"
+    )
+    dagster_url: str | None = Field(
+        default=None, description="Dagster's webserver, which the app asks; empty: not asked"
+    )
+    dagster_public_url: str | None = Field(
+        default=None, description="where people reach Dagster, for links; empty: dagster_url"
+    )
     compliance_users: SecretStr | None = Field(
         default=None, description="people of compliance: name:role:token, one a line or comma-separated; empty: nobody"
+    )
+    compliance_emails: SecretStr | None = Field(
+        default=None, description="who they are at an identity provider: mail=name, one a line or comma-separated"
     )
 
     ethereum_rpc_urls: SecretStr | None = Field(
@@ -143,7 +176,7 @@ class Settings(BaseSettings):
         default=0, ge=0, lt=65536, description="health and metrics of compliance's worker; 0: none"
     )
 
-    @field_validator("prices_dir", "price_feeds", "webhook_ca_file", "pii_key_file", mode="before")
+    @field_validator("prices_dir", "price_feeds", "webhook_ca_file", "pii_key_file", "app_cache_dir", mode="before")
     @classmethod
     def _empty_is_none(cls, value: object) -> object:
         # Path("") is the working directory.

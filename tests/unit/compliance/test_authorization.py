@@ -15,6 +15,8 @@ ALLOWED = {
     "read_queue": "vaodu",
     "read_metrics": "vaodu",
     "read_policies": "vaodu",
+    "read_lists": "vaodu",
+    "read_replays": "aodu",
     "read_case": "aou",
     "read_kyc": "aou",
     "read_sar_draft": "aou",

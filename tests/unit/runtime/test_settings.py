@@ -90,7 +90,8 @@ def test_load__an_empty_prices_folder_means_simulated_closes(tmp_path: Path) -> 
 
 
 def test_secrets__do_not_show_in_the_settings(tmp_path: Path) -> None:
-    names = ["BIGQUERY_TOKEN", "API_TOKEN", "APP_PASSWORD", "WEBHOOK_SECRET", "SENDGRID_API_KEY", "TWILIO_AUTH_TOKEN"]
+    names = ["BIGQUERY_TOKEN", "API_TOKEN", "APP_SESSION_KEY", "APP_ASSERTION_KEY", "APP_OIDC_CLIENT_SECRET"]
+    names += ["COMPLIANCE_EMAILS", "WEBHOOK_SECRET", "SENDGRID_API_KEY", "TWILIO_AUTH_TOKEN"]
     write(
         tmp_path,
         *(f"BALLAST_{name}={SECRET}" for name in names),
