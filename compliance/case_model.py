@@ -99,7 +99,10 @@ class CaseEvent:
 
 @dataclass(frozen=True, slots=True)
 class QueueFilters:
-    """Which cases to list; None means any. Without `states`, those that are not closed. `at` is now, for breaches."""
+    """Which cases to list; None means any. Without `states`, those that are not closed. `at` is now, for breaches.
+
+    `words` stand in the title or in the id of the case or its subject, whatever their case.
+    """
 
     at: datetime
     states: Sequence[str] | None = None
@@ -111,6 +114,7 @@ class QueueFilters:
     user_id: str | None = None
     subject_id: str | None = None
     is_breached: bool | None = None
+    words: str | None = None
     limit: int = 50
     cursor: str | None = None
 

@@ -81,6 +81,10 @@ _QUEUE = text(
             or (coalesce(closed_at, cast(:at as timestamptz)) > sla_due_at) = :is_breached
         )
         and (
+            cast(:words as text) is null
+            or position(lower(:words) in lower(concat_ws(' ', title, subject_id, case_id))) > 0
+        )
+        and (
             cast(:after_due_at as timestamptz) is null
             or (sla_due_at, case_id) > (cast(:after_due_at as timestamptz), cast(:after_case_id as text))
         )
@@ -165,6 +169,7 @@ def queue(connection: Connection, filters: QueueFilters) -> CasePage:
         "user_id": filters.user_id,
         "subject_id": filters.subject_id,
         "is_breached": filters.is_breached,
+        "words": filters.words,
         "at": as_utc(filters.at),
         "after_due_at": after[0],
         "after_case_id": after[1],

@@ -5,7 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+from compliance.screening.addresses import normalise_address
+from infra.runtime.envelope import Envelope
+
 HashAddress = Callable[[str], str]
+
+# What `Envelope.blind_hash` calls the hashes of addresses of wallets.
+ADDRESS_KIND = "wallet"
 
 # Texts and lists of texts by the name that they have in JSON as PostgreSQL writes it.
 _NAMED = re.compile(
@@ -17,6 +23,11 @@ _ADDRESS = re.compile(
     r"\b0[xX][0-9a-fA-F]{40}\b|\b(?:bc|tb)1[02-9ac-hj-np-z]{11,71}\b"
     r"|\b(?=[a-zA-Z]*\d)(?=[a-z\d]*[A-Z])(?=[A-Z\d]*[a-z])[1-9A-HJ-NP-Za-km-z]{26,44}\b"
 )
+
+
+def address_hasher(envelope: Envelope) -> HashAddress:
+    """Keyed hashes of wallet addresses, equal for equal addresses; without the key nobody can guess one."""
+    return lambda address: envelope.blind_hash(ADDRESS_KIND, normalise_address(address))
 
 
 def without_addresses(words: str, hash_address: HashAddress) -> str:

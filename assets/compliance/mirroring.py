@@ -6,23 +6,14 @@ from collections.abc import Iterator
 
 from assets.compliance.reconciliation import Reconciled, reconcile
 from compliance.mirror import Copied, held_mirror
-from compliance.mirror_addresses import HashAddress
+from compliance.mirror_addresses import address_hasher
 from compliance.mirror_stream import Stream
 from compliance.mirror_tables import STREAMS
-from compliance.screening.addresses import normalise_address
 from infra.runtime.bigquery import Warehouse
 from infra.runtime.clock import Clock
 from infra.runtime.envelope import Envelope, key_ring
 from infra.runtime.postgres import postgres_engine
 from infra.runtime.settings import Settings
-
-# What `Envelope.blind_hash` calls the hashes of addresses of wallets.
-ADDRESS_KIND = "wallet"
-
-
-def address_hasher(envelope: Envelope) -> HashAddress:
-    """Keyed hashes of wallet addresses, equal for equal addresses; without the key nobody can guess one."""
-    return lambda address: envelope.blind_hash(ADDRESS_KIND, normalise_address(address))
 
 
 def mirrored_streams(

@@ -28,6 +28,8 @@ ACTIONS: Mapping[str, Action] = {
     "confirm_hit": Action.CLEAR_HIT,
     "list_cases": Action.READ_QUEUE,
     "get_case": Action.READ_CASE,
+    "get_case_evidence": Action.READ_CASE,
+    "get_case_customer": Action.READ_PERSONAL_DATA,
     "get_sar_draft": Action.READ_SAR_DRAFT,
     "assign_case": Action.ASSIGN,
     "comment_case": Action.COMMENT,
@@ -38,6 +40,14 @@ ACTIONS: Mapping[str, Action] = {
     "close_case": Action.CLOSE,
     "list_policies": Action.READ_POLICIES,
     "get_policy": Action.READ_POLICIES,
+    "compare_policies": Action.READ_POLICIES,
+    "start_replay": Action.READ_REPLAYS,
+    "get_replay": Action.READ_REPLAYS,
+    "cancel_replay": Action.READ_REPLAYS,
+    "list_sanctions_lists": Action.READ_LISTS,
+    "list_aml_alerts": Action.READ_CASE,
+    "summarize_aml_alerts": Action.READ_CASE,
+    "get_transaction": Action.READ_CASE,
 }
 
 

@@ -20,6 +20,7 @@ from compliance.api.case_schemas import (
     OutcomeInput,
     PersonName,
     ReasonInput,
+    Words,
     case_detail,
     case_view,
 )
@@ -49,6 +50,7 @@ def list_cases(
     user_id: Id | None = None,
     subject_id: Id | None = None,
     is_breached: Annotated[bool | None, Query(description="past the due time, or closed late")] = None,
+    words: Annotated[Words | None, Query(description="in the title, or the id of the case or its subject")] = None,
     cursor: Annotated[str | None, Query(pattern=r"^[A-Za-z0-9_-]{1,512}$", description="next_cursor")] = None,
     limit: Annotated[int, Query(ge=1, le=MAX_LIMIT)] = 50,
 ) -> CaseList:
@@ -65,6 +67,7 @@ def list_cases(
         user_id=user_id,
         subject_id=subject_id,
         is_breached=is_breached,
+        words=words,
         limit=limit,
         cursor=cursor,
     )

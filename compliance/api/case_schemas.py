@@ -13,6 +13,7 @@ from compliance.cases import Case, CaseEvent, CaseKind, CasePriority, CaseState
 MAX_VERSION = 2**31 - 2
 Version = Annotated[int, Field(ge=1, le=MAX_VERSION, strict=True, description="the case's version, as it was read")]
 PersonName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_.-]{0,63}$", examples=["anna"])]
+Words = Annotated[str, Field(min_length=1, max_length=80, pattern=r"^[^\x00-\x1f\x7f]*$")]
 Outcome = Annotated[str, Field(pattern=r"^[a-z][a-z_]{0,39}$", examples=["released"])]
 
 

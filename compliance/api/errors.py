@@ -25,3 +25,15 @@ class PolicyNotFoundError(ComplianceError):
     """No policy of that version was ever recorded (HTTP 404)."""
 
     code = "policy_not_found"
+
+
+class ReplayNotFoundError(ComplianceError):
+    """There is no replay of that id, or no longer (HTTP 404)."""
+
+    code = "replay_not_found"
+
+
+class ReplayBusyError(ComplianceError):
+    """A replay runs already (HTTP 409)."""
+
+    code = "replay_busy"

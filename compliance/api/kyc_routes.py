@@ -54,7 +54,7 @@ def decide_kyc(
 ) -> KycView:
     """Decide what no provider decided, or against what one did; the reason stands in the record for good."""
     verdict = Verdict(body.verdict)
-    return kyc_view(services.kyc.decide_manually(case_id, verdict, actor, body.reason))
+    return kyc_view(services.kyc.decide_manually(case_id, verdict, actor, body.reason, body.seen_checks))
 
 
 def _customer(services: Services, given: CustomerInput) -> str:

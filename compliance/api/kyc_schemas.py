@@ -25,6 +25,7 @@ from compliance.kyc.model import KycCase, KycState
 from ingest.messages import AccountId
 
 MAX_NAMES = 20
+MAX_SEEN = 1_000
 
 
 class PersonalDataInput(Body):
@@ -91,6 +92,9 @@ class KycDecisionInput(Body):
 
     verdict: Literal["approved", "declined", "review"]
     reason: Why
+    seen_checks: Annotated[list[Id], Field(max_length=MAX_SEEN)] | None = Field(
+        default=None, description="the answers that were looked at; one that is not among them is a conflict"
+    )
 
 
 class HandoffView(Shown):

@@ -1,47 +1,32 @@
-"""The versions of the policy: what was decided by, and when it counted."""
+"""The versions of the policy: what was decided by, when it counted, and what differs between two."""
 
 from __future__ import annotations
 
-from datetime import date
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path
-from pydantic import Field
 
 from compliance.api.access import GUARDS
 from compliance.api.dependencies import ServicesDependency, errors
 from compliance.api.errors import PolicyNotFoundError
-from compliance.api.schemas import Shown, UtcTime
+from compliance.api.policy_schemas import (
+    DifferenceView,
+    PolicyDifferences,
+    PolicyList,
+    PolicySummary,
+    PolicyView,
+    country_names,
+    rule_views,
+)
 from compliance.policy.book import PolicyBook
+from compliance.policy.differences import differences
 from compliance.policy.model import Policy
+from compliance.policy.overdue import overdue_countries
 
 router = APIRouter(prefix="/v1/compliance/policies", tags=["compliance"], dependencies=GUARDS)
-VersionPath = Annotated[str, Path(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$", description="version of a policy")]
-
-
-class PolicySummary(Shown):
-    """One version of the policy."""
-
-    version: str
-    name: str
-    effective_from: UtcTime
-    is_current: bool
-    changes: str = Field(description="what differs from the version before")
-    countries_as_of: date
-    content_hash: str = Field(description="SHA-256 of the file")
-
-
-class PolicyList(Shown):
-    """All versions, newest first."""
-
-    policies: list[PolicySummary]
-
-
-class PolicyView(PolicySummary):
-    """One version with all that it says."""
-
-    document: dict[str, Any] = Field(description="the policy with every parameter, amounts as strings")
-    content: str = Field(description="the file as it was recorded")
+_VERSION = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"
+VersionPath = Annotated[str, Path(pattern=_VERSION, description="version of a policy")]
+OtherPath = Annotated[str, Path(pattern=_VERSION, description="version that it is compared with")]
 
 
 @router.get("")
@@ -55,15 +40,36 @@ def list_policies(services: ServicesDependency) -> PolicyList:
 @router.get("/{version}", responses=errors(s404=PolicyNotFoundError.code))
 def get_policy(services: ServicesDependency, version: VersionPath) -> PolicyView:
     """One version with all its limits, lists and rules."""
-    book = services.policies
-    policy = next((each for each in book.policies if each.version == version), None)
-    if policy is None:
-        raise PolicyNotFoundError(f"There is no policy {version}; /v1/compliance/policies lists them.")
+    book, today = services.policies, services.clock.now().date()
+    policy = policy_named(book, version)
     return PolicyView(
         **_summary(book, policy, _current(book, services)),
         document=policy.model_dump(mode="json"),
         content=book.content(version),
+        rules=list(rule_views(policy)),
+        country_names=dict(country_names(policy)),
+        countries_age_days=(today - policy.countries.as_of).days,
+        countries_overdue=overdue_countries(policy, today),
     )
+
+
+@router.get("/{version}/diff/{other}", responses=errors(s404=PolicyNotFoundError.code))
+def compare_policies(services: ServicesDependency, version: VersionPath, other: OtherPath) -> PolicyDifferences:
+    """What differs from one version to another, field by field and in words."""
+    before, after = policy_named(services.policies, version), policy_named(services.policies, other)
+    return PolicyDifferences(
+        before=version,
+        after=other,
+        differences=[DifferenceView.model_validate(each) for each in differences(before, after)],
+    )
+
+
+def policy_named(book: PolicyBook, version: str) -> Policy:
+    """The policy of that version; raises `PolicyNotFoundError`."""
+    policy = next((each for each in book.policies if each.version == version), None)
+    if policy is None:
+        raise PolicyNotFoundError(f"There is no policy {version}; /v1/compliance/policies lists them.")
+    return policy
 
 
 def _current(book: PolicyBook, services: ServicesDependency) -> str | None:

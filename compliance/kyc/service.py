@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -15,7 +15,7 @@ from compliance.errors import CaseConflictError, CaseNotFoundError, ComplianceIn
 from compliance.kyc import store
 from compliance.kyc.deciding import NOT_FINISHED, SCREENING_FAILED, VALIDITY_ENDED, Judge
 from compliance.kyc.errors import Fault, ProviderError, WebhookNotConfiguredError
-from compliance.kyc.model import DECIDED, MANUAL, Answer, Applied, KycCase, KycState, Source, Verdict
+from compliance.kyc.model import DECIDED, MANUAL, Answer, Applied, Check, KycCase, KycState, Source, Verdict
 from compliance.kyc.ports import Policies, UserScreener
 from compliance.kyc.providers.base import Provider
 from compliance.kyc.providers.guarded import GuardedProvider, ProviderHealth
@@ -119,11 +119,19 @@ class KycService:
                 list(pool.map(self._look, due))
         return len(due)
 
-    def decide_manually(self, kyc_case_id: str, verdict: Verdict | str, actor: Actor, reason: str) -> KycCase:
+    def decide_manually(
+        self,
+        kyc_case_id: str,
+        verdict: Verdict | str,
+        actor: Actor,
+        reason: str,
+        seen_checks: Collection[str] | None = None,
+    ) -> KycCase:
         """Decide a case in review as an officer, or (`review`) reopen one that has ended.
 
         An approval is screened first: with a hit the case stays in review, until the hit is cleared and the case is
-        decided again. Raises `CaseConflictError` for a case that is not in review (not ended, for `review`);
+        decided again. Raises `CaseConflictError` for a case that is not in review (not ended, for `review`), or with an
+        answer that is not among `seen_checks`, where these are given;
         `ForbiddenError`, `CaseNotFoundError`, `ComplianceInputError`.
         """
         require(actor, Action.DECIDE_KYC)
@@ -136,6 +144,8 @@ class KycService:
             if case.state not in (DECIDED if wanted is Verdict.REVIEW else {KycState.IN_REVIEW}):
                 raise CaseConflictError(f"The case is {case.state}, where {wanted} cannot be decided; read it again.")
             known = store.checks(connection, kyc_case_id)
+            if seen_checks is not None and _unseen(known, seen_checks):
+                raise CaseConflictError("Another answer came since the verification was read; read it again.")
             store.add_decision(connection, kyc_case_id, wanted, actor.name, known, self._clock.now())
             return self._judge.settle(connection, case, actor=actor, words=reason)
 
@@ -238,6 +248,11 @@ def _found(case: KycCase | None, kyc_case_id: str) -> KycCase:
     if case is None:
         raise CaseNotFoundError(f"There is no verification {kyc_case_id[:80]!r}.")
     return case
+
+
+def _unseen(known: Sequence[Check], seen: Collection[str]) -> bool:
+    """Whether an answer is new to the officer; that a provider did not answer says nothing."""
+    return any(check.check_id not in seen for check in known if check.verdict is not Verdict.ERROR)
 
 
 def _wanted(verdict: Verdict | str) -> Verdict:

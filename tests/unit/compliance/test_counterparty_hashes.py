@@ -11,9 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from assets.compliance.mirroring import ADDRESS_KIND, address_hasher
 from compliance.aml.admission import admitted
-from compliance.mirror_addresses import without_addresses
+from compliance.mirror_addresses import ADDRESS_KIND, address_hasher, without_addresses
 from compliance.model import Direction, Transaction
 from compliance.screening.addresses import checked_address, normalise_address
 from infra.runtime.envelope import Envelope, LocalKeyRing
