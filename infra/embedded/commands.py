@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -15,6 +16,7 @@ from rich.markup import escape
 from rich.prompt import Confirm
 from rich.table import Table
 
+from compliance.api.people import SIGN_IN_ROLES, people_of
 from infra.embedded.credentials import stack_settings
 from infra.embedded.errors import EmbeddedError, ServicesFailedError
 from infra.embedded.ports import HOST, Ports
@@ -254,8 +256,23 @@ def _show_addresses(console: Console, settings: Settings, ports: Ports, *, is_fi
     console.print()
     for name, address in rows.items():
         console.print(f"{name:<10}{address}")
-    console.print(f"\nThe app's password and the API's token stand in {escape(str(settings.env_file))}", soft_wrap=True)
-    if is_first and console.is_terminal and settings.app_password and settings.api_token:
-        console.print(f"  app password  {settings.app_password.get_secret_value()}", highlight=False, soft_wrap=True)
-        console.print(f"  API token     {settings.api_token.get_secret_value()}", highlight=False, soft_wrap=True)
+    _show_people(console, settings, is_first=is_first)
     console.print("`ballast status` shows the services, `ballast down` stops them.")
+
+
+def _show_people(console: Console, settings: Settings, *, is_first: bool) -> None:
+    """As whom one can sign in to the app, and where the passwords stand; the first time, on a terminal, also those."""
+    people = [each for each in people_of(settings.compliance_users).actors if each.role in SIGN_IN_ROLES]
+    names = ", ".join(each.name for each in people) or "nobody"
+    console.print(f"\nSign in to the app as {escape(names)}.", soft_wrap=True)
+    what = "The passwords (BALLAST_COMPLIANCE_USERS, name:role:password) and the API's token stand in"
+    console.print(f"{what} {escape(str(settings.env_file))}", soft_wrap=True)
+    if not (is_first and console.is_terminal and settings.compliance_users and settings.api_token):
+        return
+    shown = {"API token": settings.api_token.get_secret_value()}
+    for entry in re.split(r"[\n,]", settings.compliance_users.get_secret_value()):
+        name, _, rest = (part.strip() for part in entry.partition(":"))
+        if name in {each.name for each in people}:
+            shown[name] = rest.partition(":")[2].strip()
+    for name, secret in shown.items():
+        console.print(f"  {name:<12}{secret}", highlight=False, markup=False, soft_wrap=True)

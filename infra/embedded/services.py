@@ -212,9 +212,9 @@ def face_services(state: StateFolder, ports: Ports) -> tuple[Service, ...]:
         Service(
             name="app",
             group=Group.FACES,
-            argv=_module("streamlit", "run", "streamlit_app/app.py", *_streamlit_flags(ports.app)),
+            argv=_module("streamlit_app"),
             ports=(ports.app,),
-            probes=(HttpProbe(ports.app, "/_stcore/health"),),
+            probes=(HttpProbe(ports.app, "/healthz"),),
             address=f"http://{HOST}:{ports.app}",
         ),
         Service(
@@ -295,13 +295,3 @@ def _script(name: str, *arguments: str) -> tuple[str, ...]:
 
 def _dagster_environment() -> dict[str, str]:
     return {"DAGSTER_DISABLE_TELEMETRY": "yes"}
-
-
-def _streamlit_flags(port: int) -> tuple[str, ...]:
-    return (
-        "--server.headless=true",
-        f"--server.address={HOST}",
-        f"--server.port={port}",
-        "--server.fileWatcherType=none",
-        "--browser.gatherUsageStats=false",
-    )

@@ -48,7 +48,9 @@ def test_commands__up_status_logs_down_reset(made: Any, tmp_path: Path) -> None:
         assert part in shown
     # The output is no terminal here.
     assert values["BALLAST_API_TOKEN"] not in shown
-    assert values["BALLAST_APP_PASSWORD"] not in shown
+    assert "Sign in to the app as viewer, analyst, officer, officer2, admin, auditor." in shown
+    passwords = [entry.split(":")[2] for entry in values["BALLAST_COMPLIANCE_USERS"].split(",")]
+    assert not [password for password in passwords if password in shown]
     assert made.stack.state.read_market() == MarketChoice(prices=tmp_path / "prices")
 
     # Another `up` finds everything in place, on the same ports.
