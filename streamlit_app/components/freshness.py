@@ -17,7 +17,12 @@ PRICE_AGE = "price"
 _SILENT = markup.banner(
     "away only-silent",
     "Connecting\u2026",
-    'nothing came from the app for <span data-silence="yes"></span>; the figures below are old.',
+    'nothing new came for <span data-silence="yes"></span>; the figures below are old.',
+)
+_ENDED = markup.banner(
+    "error only-ended",
+    "You are signed out.",
+    'Nothing on this page is current any more. <a class="link" href="/sign-in">Sign in</a>',
 )
 
 
@@ -75,17 +80,13 @@ def line_html(freshness: Freshness) -> str:
 def banner_html(freshness: Freshness) -> str:
     """The banner while figures cannot be read anew, and the one that appears by itself when the app falls silent."""
     if freshness.problem is None:
-        return _SILENT
+        return _SILENT + _ENDED
     if freshness.problem.kind is not ProblemKind.AWAY:
         words = f"{escape(freshness.problem.message[:300])} Last data {_age(DATA_AGE)} old."
-        return markup.banner("error", "BigQuery refused to answer.", words, role="alert")
-    return markup.banner(
-        "away",
-        "Connecting\u2026",
-        f"BigQuery does not answer; last data {_age(DATA_AGE)} old. The page tries again by itself.",
-        role="alert",
-    )
+        return markup.banner("error", "BigQuery refused to answer.", words, role="alert") + _ENDED
+    words = f"BigQuery does not answer; last data {_age(DATA_AGE)} old. The page tries again by itself."
+    return markup.banner("away", "Connecting\u2026", words, role="alert") + _ENDED
 
 
 def _age(name: str) -> str:
-    return f'<span data-age="{name}"></span>'
+    return markup.age_span(name)

@@ -1,6 +1,7 @@
 """Shows the app's own markup in place: it changes without flicker, keeps the focus, and ages in the browser.
 
-`st.html` would strip SVG and remount; a component keeps its element and replaces only what changed.
+`st.html` would strip SVG and remount; a component keeps its element and replaces only what changed. With a topic the
+browser listens to the server's stream by itself, so that no script runs for a new figure.
 """
 
 from __future__ import annotations
@@ -8,66 +9,46 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
+from urllib.parse import quote
 
 import streamlit as st
 
 from streamlit_app import data
+from streamlit_app.components.live_script import LIVE_JS, SILENT_AFTER_S
 from streamlit_app.components.theme import CSS
 
-# A part that hears nothing from the server for so long marks its figures as old by itself.
-SILENT_AFTER_S = 10
-
+STREAM_ROOT = "/live/"
 HTML = '<div class="root"></div>'
 
-JS = """
-const words = (seconds) => {
-  const s = Math.max(0, Math.floor(seconds));
-  const two = (a, u, b, v) => (b ? `${a} ${u} ${b} ${v}` : `${a} ${u}`);
-  if (s < 60) return `${s} s`;
-  if (s < 3600) return `${Math.floor(s / 60)} min`;
-  if (s < 86400) return two(Math.floor(s / 3600), "h", Math.floor((s % 3600) / 60), "min");
-  return two(Math.floor(s / 86400), "d", Math.floor((s % 86400) / 3600), "h");
-};
-
-const tick = (root) => {
-  const since = (Date.now() - root.shownAt) / 1000;
-  root.dataset.silent = root.silentAfter && since > root.silentAfter ? "yes" : "no";
-  root.querySelectorAll("[data-age]").forEach((element) => {
-    const base = root.ages[element.dataset.age];
-    if (base !== undefined && base !== null) element.textContent = words(base + since);
-  });
-  root.querySelectorAll("[data-silence]").forEach((element) => { element.textContent = words(since); });
-};
-
+JS = (
+    LIVE_JS
+    + """
 export default function ({ parentElement, data, setTriggerValue }) {
   const root = parentElement.querySelector(".root");
-  root.shownAt = Date.now();
-  root.ages = data.ages;
-  root.silentAfter = data.silent_after_s;
-  root.dataset.old = data.is_old ? "yes" : "no";
-  const focused = parentElement.activeElement?.dataset?.account;
-  const before = new Map([...root.children].map((section) => [section.dataset.name, section]));
-  data.sections.forEach(([name, markup], index) => {
-    const section = before.get(name) ?? document.createElement("div");
-    before.delete(name);
-    section.dataset.name = name;
-    if (section.markup !== markup) section.innerHTML = section.markup = markup;
-    if (root.children[index] !== section) root.insertBefore(section, root.children[index] ?? null);
-  });
-  before.forEach((section) => section.remove());
-  if (focused !== undefined && !parentElement.activeElement)
-    root.querySelector(`button[data-account="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
+  // The script's data may be drawn again long after they were sent, when the stream has brought newer ones.
+  if (root.sentAt !== data.sent_at) {
+    root.sentAt = data.sent_at;
+    delete root.dataset.ended;
+    apply(root, data);
+  }
   root.onclick = (event) => {
+    if (event.ctrlKey || event.metaKey || event.shiftKey) return;
     const row = event.target.closest("tr");
-    const button = event.target.closest("[data-account]") ?? row?.querySelector("[data-account]");
-    if (button) setTriggerValue("account", button.dataset.account);
+    const named = event.target.closest("[data-account]") ?? row?.querySelector("[data-account]");
+    if (!named) return;
+    event.preventDefault();
+    setTriggerValue("account", named.dataset.account);
   };
-  tick(root);
-  clearInterval(root.timer);
-  root.timer = setInterval(() => tick(root), 1000);
-  return () => clearInterval(root.timer);
+  begin(root, data.silent_after_s);
+  if (data.stream) connect(root, data.stream);
+  else disconnect(root);
+  return () => {
+    clearInterval(root.timer);
+    disconnect(root);
+  };
 }
 """
+)
 
 
 @cache
@@ -82,17 +63,23 @@ def show(
     ages: Mapping[str, float | None] | None = None,
     is_old: bool = False,
     on_account: Callable[[], None] | None = None,
+    topic: str | None = None,
+    is_static: bool = False,
 ) -> None:
-    """Show named pieces of HTML under a stable `key`; `on_account` is called when an account's button is pressed.
+    """Show named pieces of HTML under a stable `key`; `on_account` is called when an account's link is followed.
 
     A piece is replaced only when it changed. Elements with `data-age="name"` show the age `ages[name]` (seconds
-    now) and count on in the browser. `is_old` greys the figures.
+    now) and count on in the browser. `is_old` greys the figures. With a `topic` of the hub the browser then shows what
+    the hub sends; without one the script must run again within `SILENT_AFTER_S`, unless the content `is_static`.
     """
+    shown = {name: html for name, html in sections.items() if html}
     message = {
-        "sections": [[name, html] for name, html in sections.items() if html],
+        "sections": [[name, html] for name, html in shown.items()],
+        "order": list(shown),
         "ages": dict(ages or {}),
         "is_old": is_old,
-        "silent_after_s": SILENT_AFTER_S,
+        "stream": STREAM_ROOT + quote(topic, safe=":") if topic else None,
+        "silent_after_s": 0 if is_static else SILENT_AFTER_S,
         # Data that did not change would not reach the browser's script, which counts the silence.
         "sent_at": data.system_clock().now().isoformat(),
     }

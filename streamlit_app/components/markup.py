@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
+from html import escape, unescape
+
+from streamlit_app.components import formats, scope
 
 SIMULATED_HELP = "Rests on prices that the simulator made up, not on a market."
+_AGE_SPAN = re.compile(r'<span data-age="([^"]*)"></span>')
 
 
 @dataclass(frozen=True)
@@ -72,10 +76,22 @@ def banner(kind: str, title: str, words: str = "", role: str = "status") -> str:
     return f'<div class="banner {kind}" role="{role}"><strong>{escape(title)}</strong> {words}</div>'
 
 
-def account_link(account_id: str) -> str:
-    """A button that opens the account."""
+def account_link(account_id: str, words: str = "", kind: str = "link") -> str:
+    """A link that opens the account, or the whole book for an empty id; a page of the app stays where it is."""
     shown = escape(account_id)
-    return f'<button type="button" class="link" data-account="{shown}">{shown}</button>'
+    return (
+        f'<a class="{kind}" href="{escape(scope.address_of(account_id))}" data-account="{shown}">{words or shown}</a>'
+    )
+
+
+def age_span(name: str) -> str:
+    """An age that the browser counts on; `filled` writes the age of a moment into it."""
+    return f'<span data-age="{escape(name)}"></span>'
+
+
+def filled(html: str, ages: Mapping[str, float | None]) -> str:
+    """The markup with the ages (seconds) written into it, for who has no scripts."""
+    return _AGE_SPAN.sub(lambda found: f"{found[0][:-7]}{formats.age(ages.get(unescape(found[1])))}</span>", html)
 
 
 def table(caption: str, columns: Sequence[Column], rows: Sequence[Sequence[Cell]], is_clickable: bool = False) -> str:

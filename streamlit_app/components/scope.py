@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from urllib.parse import urlencode
 
 import streamlit as st
 
+APP_ROOT = "/app/"
+"""Where the pages stand on this host; the first of them is the overview."""
 PARAMETER = "account"
 WHOLE_BOOK = ""
 WHOLE_BOOK_LABEL = "Whole book"
@@ -37,6 +40,11 @@ def select(known: Sequence[str]) -> str | None:
         filter_mode="contains",
     )
     return chosen or None
+
+
+def address_of(account_id: str) -> str:
+    """The address of the overview of an account; of the whole book for an empty id."""
+    return APP_ROOT + (f"?{urlencode({PARAMETER: account_id})}" if account_id else "")
 
 
 def selected() -> str:

@@ -11,6 +11,16 @@ from streamlit_app.components import formats, markup, triggers
 from streamlit_app.components.breakdown import Position
 from streamlit_app.components.markup import Cell, Column, text
 
+ASSET_AGE = "asset:"
+
+
+def asset_ages(positions: Sequence[Position], since_read_s: float) -> dict[str, float | None]:
+    """The ages of the prices in seconds that `assets_html` shows, by the name that its elements ask for."""
+    return {
+        ASSET_AGE + position.asset: None if (age := position.price_age_seconds) is None else age + since_read_s
+        for position in positions
+    }
+
 
 def assets_html(positions: Sequence[Position]) -> str:
     """What is held and owed of each asset, with the price, its status and its age."""
@@ -190,7 +200,8 @@ def _price_status(position: Position) -> Cell:
     label = formats.words(position.price_status, formats.PRICE_STATUS_WORDS)
     seconds = position.price_age_seconds
     mark = f"{markup.tag(position.price_status, label)} {markup.simulated_tag(position.is_simulated)}"
-    return Cell(mark, "never had a price" if seconds is None else f"{formats.age(seconds)} old")
+    age = "never had a price" if seconds is None else f"{markup.age_span(ASSET_AGE + position.asset)} old"
+    return Cell(f'{mark}<span class="under">{age}</span>')
 
 
 def _value_caveat(position: Position) -> str:

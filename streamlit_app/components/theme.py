@@ -1,6 +1,17 @@
-"""Colours and the style sheet of the app's own markup; both follow Streamlit's theme through its CSS variables."""
+"""Colours and the style sheet of the app's own markup; both follow Streamlit's theme through its CSS variables.
+
+`.streamlit/config.toml` is the one place of the theme's colours: Streamlit gives them to its pages, and
+`light_page_css` writes the same variables for pages that stand without Streamlit.
+"""
 
 from __future__ import annotations
+
+import re
+import tomllib
+from functools import cache
+from pathlib import Path
+
+CONFIG_FILE = Path(__file__).resolve().parents[2] / ".streamlit" / "config.toml"
 
 # Paul Tol's "bright" scheme, which people with any colour-vision deficiency can tell apart.
 ASSET_COLOURS = {
@@ -20,9 +31,14 @@ PAGE_CSS = """
 <style>
 [data-stale="true"], .stElementContainer[data-stale="true"] { opacity: 1 !important; transition: none !important; }
 [data-testid="stMainBlockContainer"] { max-width: 1400px; padding: 2.25rem 2rem 4rem; }
-.st-key-sign_in { margin-top: 10vh; }
-[data-testid="stHeader"] { background: transparent; height: 2rem; min-height: 2rem; }
-@media (max-width: 640px) { [data-testid="stMainBlockContainer"] { padding: 1.25rem 0.9rem 3rem; } }
+[data-testid="stMainBlockContainer"] h1 { padding: 0; }
+.who { display: flex; flex-wrap: wrap; gap: 0.2rem 0.8rem; justify-content: flex-end; align-items: baseline;
+  font-size: 0.9rem; }
+.who a { color: inherit; }
+/* Streamlit writes the chosen one in the first colour, which is too dark on dark. */
+button[data-selected="true"], button[data-selected="true"] * { color: inherit !important; font-weight: 650; }
+.chart-summary { margin: 0; font-size: 0.86rem; }
+@media (max-width: 640px) { [data-testid="stMainBlockContainer"] { padding: 3.75rem 0.9rem 3rem; } }
 </style>
 """
 
@@ -39,6 +55,12 @@ CSS = """
 .root[data-old="yes"] .only-old, .root[data-silent="yes"] .only-old { display: inline-block; }
 .only-silent { display: none; }
 .root[data-silent="yes"] .only-silent { display: block; }
+.root[data-ended="yes"] > [data-name="banner"] { display: block !important; }
+.root[data-ended="yes"] .fades { opacity: 0.6; filter: grayscale(1); }
+.root[data-ended="yes"] .only-silent, .only-ended { display: none; }
+.root[data-ended="yes"] .only-ended { display: block; }
+h3 { font-size: 0.9rem; font-weight: 650; margin: 0.9rem 0 0.35rem; }
+.fades > h3:first-child { margin-top: 0; }
 h2 { font-size: 1.02rem; font-weight: 650; margin: 0; letter-spacing: -0.005em; }
 p { margin: 0; }
 .head { display: flex; flex-wrap: wrap; gap: 0.35rem 0.6rem; align-items: baseline; margin-bottom: 0.75rem; }
@@ -154,9 +176,10 @@ tbody th { font-weight: 600; }
 td .under, tbody th .under { display: block; font-size: 0.82rem; font-weight: 400; color: var(--st-gray-text-color);
   white-space: normal; }
 tr.chosen-able:hover { background: color-mix(in srgb, var(--st-primary-color) 7%, transparent); cursor: pointer; }
-button.link { font: inherit; font-weight: 600; color: var(--st-link-color); background: none; border: 0; padding: 0;
-  min-height: 24px; cursor: pointer; text-decoration: underline; text-underline-offset: 3px; text-align: left; }
-button.link:focus-visible { outline: 2px solid var(--st-primary-color); outline-offset: 3px; border-radius: 3px; }
+.link { font: inherit; font-weight: 600; color: var(--st-link-color); background: none; border: 0; padding: 0;
+  display: inline-block; min-height: 24px; cursor: pointer; text-decoration: underline; text-underline-offset: 3px;
+  text-align: left; }
+.link:focus-visible { outline: 2px solid var(--st-primary-color); outline-offset: 3px; border-radius: 3px; }
 @container (max-width: 640px) {
   table, tbody, tr { display: block; }
   thead { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
@@ -173,10 +196,71 @@ button.link:focus-visible { outline: 2px solid var(--st-primary-color); outline-
 .facts div { display: flex; gap: 0.35rem; }
 .facts dt { color: var(--st-gray-text-color); }
 .facts dd { margin: 0; overflow-wrap: anywhere; }
+.lines { list-style: none; margin: 0; padding: 0; display: grid; gap: 0.35rem; }
+.wraps { overflow-wrap: anywhere; min-width: 0; }
+.lines li { display: flex; flex-wrap: wrap; gap: 0.15rem 0.5rem; align-items: baseline; }
+.moved { display: inline-flex; gap: 0.6rem; align-items: center; justify-content: flex-end; }
+.spark { width: 96px; height: 26px; flex: none; }
+.spark polyline { fill: none; stroke: var(--st-blue-color); stroke-width: 1.5; stroke-linejoin: round; }
+.spark circle { fill: var(--st-blue-color); }
+.bars, .histogram { display: block; width: 100%; height: auto; }
+.bars { max-width: 560px; }
+.histogram { max-width: 480px; }
+.bars text, .histogram text { font: 12px var(--st-font), system-ui, sans-serif; fill: var(--st-text-color); }
+.bars .soft, .histogram .soft { fill: var(--st-gray-text-color); }
+.bars rect, .histogram rect { fill: var(--st-blue-color); }
+.bars line { stroke: var(--st-border-color); }
+.histogram .marked { fill: var(--st-red-color); stroke: var(--st-text-color); stroke-width: 1.5; }
 @media (prefers-reduced-motion: reduce) { .root * { transition: none !important; } }
+"""
+
+LIGHT_PAGE_CSS = """
+body { margin: 0; background: var(--st-background-color); color: var(--st-text-color);
+  font: 1rem/1.45 system-ui, sans-serif; }
+.bar-top { display: flex; flex-wrap: wrap; gap: 0.4rem 1.2rem; align-items: center; padding: 0.7rem 2rem;
+  background: var(--st-secondary-background-color); border-bottom: 1px solid var(--st-border-color); }
+.brand { font-weight: 700; letter-spacing: -0.01em; display: flex; gap: 0.5rem; align-items: center; }
+.bar-top nav { display: flex; flex-wrap: wrap; gap: 0.2rem 1rem; }
+.bar-top .who { margin-left: auto; display: flex; flex-wrap: wrap; gap: 0.2rem 0.8rem; align-items: baseline;
+  font-size: 0.9rem; }
+.bar-top a { color: var(--st-link-color); min-height: 24px; display: inline-flex; align-items: center; }
+.bar-top form { margin: 0; }
+main { max-width: 1400px; margin: 0 auto; padding: 1.25rem 2rem 4rem; }
+main h1 { font-size: 1.75rem; font-weight: 650; letter-spacing: -0.015em; margin: 0 0 0.6rem; }
+.skip { position: absolute; left: -999px; }
+.skip:focus { left: 1rem; top: 0.5rem; }
+a:focus-visible, button:focus-visible { outline: 2px solid var(--st-primary-color); outline-offset: 3px;
+  border-radius: 3px; }
+@media (max-width: 640px) { .bar-top { padding: 0.6rem 0.9rem; } main { padding: 1rem 0.9rem 3rem; } }
 """
 
 
 def asset_colour(asset: str) -> str:
     """The colour of an asset, the same on every page."""
     return ASSET_COLOURS.get(asset, OTHER_ASSET_COLOUR)
+
+
+def variables(theme: dict[str, object]) -> str:
+    """The theme's colours as the CSS variables that Streamlit gives them: `redColor` is `--st-red-color`."""
+    colours = {name: value for name, value in theme.items() if isinstance(value, str) and value.startswith("#")}
+    return "".join(f"--st-{_kebab(name)}:{value};" for name, value in colours.items())
+
+
+@cache
+def light_page_css(more: str = "") -> str:
+    """The style sheet of a page that stands without Streamlit, light and dark, as small as it goes; and `more`."""
+    theme = tomllib.loads(CONFIG_FILE.read_text(encoding="utf-8"))["theme"]
+    own = (
+        f":root{{color-scheme:light dark;--st-font:system-ui;--st-code-font:ui-monospace;{variables(theme['light'])}}}"
+        f"@media(prefers-color-scheme:dark){{:root{{{variables(theme['dark'])}}}}}"
+    )
+    return own + shortened(CSS + LIGHT_PAGE_CSS + more)
+
+
+def shortened(css: str) -> str:
+    """The style sheet without the blanks that only people need."""
+    return re.sub(r"\s*([{};,>])\s*", r"\1", re.sub(r"\s+", " ", css)).replace(";}", "}").strip()
+
+
+def _kebab(name: str) -> str:
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "-", name).lower()

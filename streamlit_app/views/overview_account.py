@@ -1,39 +1,68 @@
-"""The live part of the overview for one account."""
+"""The overview of one account as a live page; the hub and the script make it alike."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
 
-from assets.risk.queries import Exposure, LiquidationPrice, MarginHealth
+from assets.risk.queries import Exposure, LiquidationPrice, MarginEventRow, MarginHealth
 from streamlit_app import data
 from streamlit_app.components import formats, freshness, headline, markup, states, tables, triggers
 from streamlit_app.components.gauge import Gauge, GaugeState
 from streamlit_app.data import AccountReadings
 from streamlit_app.reads import ProblemKind, Reading
-from streamlit_app.views import parts
+from streamlit_app.server.channels import LivePage
+from streamlit_app.views import overview_slow, parts
+from streamlit_app.views.overview_slow import Estimates
 
+TOPIC = "account"
 TRIGGERS_TITLE = "Margin-call and liquidation prices"
 
 
-def render(account_id: str) -> None:
-    """Show the account."""
-    readings = data.account(account_id)
-    health = readings.health
+@dataclass(frozen=True)
+class AccountView:
+    """Everything that the page of an account rests on; `now` is when it was read."""
+
+    account_id: str
+    account: AccountReadings
+    events: Reading[list[MarginEventRow]]
+    estimates: Estimates
+    now: datetime
+
+
+def topic_of(account_id: str) -> str:
+    """The live topic of the account."""
+    return f"{TOPIC}:{account_id}"
+
+
+def read_account(account_id: str) -> AccountView:
+    """What the page needs, through the shared reads."""
+    account, events = data.account(account_id), data.margin_events(account_id)
+    estimates = overview_slow.read_estimates(account_id)
+    return AccountView(account_id, account, events, estimates, data.system_clock().now())
+
+
+def live_page(account_id: str | None) -> LivePage:
+    """The page now, for the hub."""
+    return account_page(read_account(account_id or ""))
+
+
+def account_page(view: AccountView) -> LivePage:
+    """The page of the account, or what stands in place of its figures."""
+    health = view.account.health
     if health.read_at is None or _is_not_built(health) or (health.value is None and health.problem is not None):
-        parts.show_problem(health)
-        return
+        return parts.problem_page(health)
     if health.value is None:
-        parts.show_state(states.no_account(account_id))
-        return
-    _figures(readings, health.value)
+        return parts.state_page(states.no_account(view.account_id))
+    return _figures(view, health.value)
 
 
-def _figures(readings: AccountReadings, account: MarginHealth) -> None:
-    exposures, prices = readings.exposures, readings.triggers
-    events = data.margin_events(account.account_id)
+def _figures(view: AccountView, account: MarginHealth) -> LivePage:
+    exposures, prices = view.account.exposures, view.account.triggers
     fresh = freshness.freshness_of(
-        (readings.health, exposures, prices),
-        data.system_clock().now(),
+        (view.account.health, exposures, prices),
+        view.now,
         account.oldest_price_age_seconds,
         account.is_simulated,
         account.late_events_pending,
@@ -45,16 +74,18 @@ def _figures(readings: AccountReadings, account: MarginHealth) -> None:
         "gauge": parts.gauge_and_breakdown(_gauge(account), note, exposures, account.is_simulated),
         "triggers": _triggers_card(prices, account),
         "assets": parts.assets_card(exposures),
-        "events": parts.events_card(events, is_for_account=True),
+        "events": parts.events_card(view.events, is_for_account=True),
+        **overview_slow.sections(view.estimates),
     }
-    parts.show_live(sections, fresh)
+    ages = tables.asset_ages(exposures.value or [], exposures.age_s(view.now) or 0.0)
+    return parts.figures_page(sections, fresh, ages)
 
 
 def _head_html(account: MarginHealth) -> str:
     marks = [markup.tag("warn", "degraded price")] if account.has_degraded_price else []
     if account.has_negative_position:
         marks.append(markup.tag("warn", "position below zero: an event may be missing"))
-    back = '<button type="button" class="link more" data-account="">Back to the whole book</button>'
+    back = markup.account_link("", "Back to the whole book", "link more")
     return (
         f'<div class="head"><h2>{markup.text(account.account_id).html}</h2>{tables.status_tag(account.status)}'
         f"{''.join(marks)}{back}</div>"

@@ -1,56 +1,87 @@
-"""The live part of the overview for the whole book."""
+"""The overview of the whole book as a live page; the hub and the script make it alike."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
 
-from assets.risk.queries import BookSummary, LiquidationPrice, MarginHealth
+from assets.risk.queries import BookSummary, LiquidationPrice, MarginEventRow, MarginHealth
 from streamlit_app import data
 from streamlit_app.components import formats, freshness, headline, markup, states, tables
+from streamlit_app.components import lately as lately_parts
 from streamlit_app.components.gauge import Gauge, GaugeState
-from streamlit_app.data import BookReadings
+from streamlit_app.data import BookReadings, LatelyReadings
 from streamlit_app.reads import ProblemKind, Reading
-from streamlit_app.views import parts
+from streamlit_app.server.channels import LivePage
+from streamlit_app.views import lately, overview_slow, parts
+from streamlit_app.views.overview_slow import Estimates
 
+TOPIC = "book"
 NEAREST_TITLE = "Nearest to margin call"
 
 
-def render() -> None:
-    """Show the book."""
+@dataclass(frozen=True)
+class BookView:
+    """Everything that the page of the book rests on; `now` is when it was read."""
+
+    book: BookReadings
+    triggers: Reading[list[LiquidationPrice]]
+    events: Reading[list[MarginEventRow]]
+    lately: LatelyReadings
+    estimates: Estimates | None
+    now: datetime
+
+
+def read_book(*, with_estimates: bool = True) -> BookView:
+    """What the page needs, through the shared reads."""
     readings = data.book()
-    summary = readings.summary
+    accounts = readings.nearest.value or []
+    triggers = data.triggers_of([account.account_id for account in accounts])
+    events, changed = data.margin_events(None), data.lately()
+    estimates = overview_slow.read_estimates(None) if with_estimates else None
+    return BookView(readings, triggers, events, changed, estimates, data.system_clock().now())
+
+
+def live_page(_argument: str | None = None) -> LivePage:
+    """The page now, for the hub."""
+    return book_page(read_book())
+
+
+def book_page(view: BookView) -> LivePage:
+    """The page of the book, or what stands in place of its figures."""
+    summary = view.book.summary
     is_empty = summary.value is not None and summary.value.accounts == 0
     if summary.value is None or _is_not_built(summary) or (is_empty and summary.problem is not None):
-        parts.show_problem(summary)
-        return
+        return parts.problem_page(summary)
     if is_empty:
-        parts.show_state(states.NO_ACCOUNTS)
-        return
-    _figures(readings, summary.value)
+        return parts.state_page(states.NO_ACCOUNTS)
+    return _figures(view, summary.value)
 
 
-def _figures(readings: BookReadings, book: BookSummary) -> None:
-    nearest, exposures = readings.nearest, readings.exposures
-    accounts = nearest.value or []
-    triggers = data.triggers_of([account.account_id for account in accounts])
-    events = data.margin_events(None)
+def _figures(view: BookView, book: BookSummary) -> LivePage:
+    nearest, exposures, prices = view.book.nearest, view.book.exposures, view.lately.prices
     fresh = freshness.freshness_of(
-        (readings.summary, nearest, exposures),
-        data.system_clock().now(),
+        (view.book.summary, nearest, exposures, prices),
+        view.now,
         book.oldest_price_age_seconds,
         book.is_simulated,
         book.late_events_pending,
     )
-    shown = _gauge(book, accounts)
+    shown = _gauge(book, nearest.value or [])
     statuses = headline.statuses_html(book)
     sections = {
         "totals": headline.totals_html(headline.totals_of_book(book)),
         "gauge": parts.gauge_and_breakdown(shown, _gauge_note(book), exposures, book.is_simulated, statuses),
-        "nearest": _nearest_card(nearest, triggers),
+        "lately": markup.pair(lately.prices_card(view.lately, view.now), lately.changes_card(view.lately)),
+        "nearest": _nearest_card(nearest, view.triggers),
         "assets": parts.assets_card(exposures),
-        "events": parts.events_card(events, is_for_account=False),
+        "events": parts.events_card(view.events, is_for_account=False),
+        **(overview_slow.sections(view.estimates) if view.estimates else {}),
     }
-    parts.show_live(sections, fresh)
+    ages = tables.asset_ages(exposures.value or [], exposures.age_s(view.now) or 0.0)
+    ages |= lately_parts.price_ages(prices.value or [], prices.age_s(view.now) or 0.0)
+    return parts.figures_page(sections, fresh, ages)
 
 
 def _gauge(book: BookSummary, accounts: Sequence[MarginHealth]) -> Gauge:

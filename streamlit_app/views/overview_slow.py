@@ -1,13 +1,14 @@
-"""The slow part of the overview: Value at Risk and Expected Shortfall, and for the book what questions them."""
+"""The estimates of the overview: Value at Risk and Expected Shortfall, and for the book what questions them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from assets.risk.queries import ValueAtRisk
 from streamlit_app import data
-from streamlit_app.components import live, markup, model_risk, states, tables
+from streamlit_app.components import formats, markup, model_risk, states, tables
 from streamlit_app.reads import Reading
 
 TITLE = "Value at Risk and Expected Shortfall"
@@ -22,19 +23,24 @@ class _Simulated(Protocol):
 Row = TypeVar("Row", bound=_Simulated)
 
 
-def render(account_id: str | None) -> None:
-    """Show the latest estimates; nothing while the live part has no figures either."""
-    if not data.has_book():
-        return
-    estimates = data.value_at_risk(account_id)
-    table = "risk.book_var" if account_id is None else "risk.portfolio_var"
-    sections = {"var": _card(estimates, TITLE, table, tables.var_html, _var_head)}
-    is_old = estimates.problem is not None
-    if account_id is None:
-        found = data.model_of_book()
-        sections |= _model(found)
-        is_old = is_old or any(each.problem for each in (found.backtests, found.components, found.stress))
-    live.show("slow", sections, is_old=is_old)
+@dataclass(frozen=True)
+class Estimates:
+    """The latest estimates; `model` is there for the book only."""
+
+    value_at_risk: Reading[list[ValueAtRisk]]
+    model: data.ModelReadings | None
+
+
+def read_estimates(account_id: str | None) -> Estimates:
+    """The estimates of an account, or of the book (None), at most `data.SLOW_MAX_AGE` old."""
+    return Estimates(data.value_at_risk(account_id), data.model_of_book() if account_id is None else None)
+
+
+def sections(found: Estimates) -> dict[str, str]:
+    """The cards of the estimates by name."""
+    table = "risk.book_var" if found.model else "risk.portfolio_var"
+    shown = {"var": _card(found.value_at_risk, TITLE, table, tables.var_html, _var_head)}
+    return shown | (_model(found.model) if found.model else {})
 
 
 def _model(found: data.ModelReadings) -> dict[str, str]:
@@ -83,4 +89,6 @@ def _card(
         return markup.card(markup.head(title), f'<p class="muted">No figure yet. {_NOT_YET}</p>')
     simulated = markup.simulated_tag(any(each.is_simulated for each in reading.value))
     mark, more = head(reading.value)
+    if reading.problem is not None:
+        mark += markup.tag("warn", f"could not be read anew since {formats.time_of_day(reading.read_at)}")
     return markup.card(markup.head(title, mark, simulated, more=more), body(reading.value))

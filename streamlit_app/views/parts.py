@@ -1,43 +1,69 @@
-"""Parts that the book's and the account's overview have in common."""
+"""Parts that pages have in common: the head of a page, and the cards of the overviews."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from html import escape
 from typing import Any
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from assets.risk.queries import MarginEventRow, MarginHealth
 from streamlit_app import data
-from streamlit_app.components import freshness, gauge, live, markup, scope, states, tables
+from streamlit_app.components import formats, freshness, gauge, live, markup, scope, states, tables
 from streamlit_app.components.breakdown import Position, breakdown_html, shares
 from streamlit_app.components.freshness import Freshness
 from streamlit_app.components.gauge import Gauge, Zone
 from streamlit_app.reads import Problem, ProblemKind, Reading
+from streamlit_app.server.channels import LivePage
+from streamlit_app.visitor import visitor
 
-# One component holds the whole live part: each component sends its style sheet with every update.
+# One component holds the whole live part: each component has a style sheet of its own.
 LIVE_KEY = "live"
+HOME = "/"
+SIGN_OUT = "/sign-out"
+ROLE_WORDS = {"viewer": "Viewer", "analyst": "Analyst", "officer": "Officer", "admin": "Administrator"}
 
 
-def show_state(html: str) -> None:
-    """What stands in place of the whole live part."""
-    live.show(LIVE_KEY, {"state": html})
+def head(title: str) -> DeltaGenerator:
+    """The head of a page: its title, who is signed in, the way out; returns the place for the page's own controls."""
+    left, right = st.columns([3, 2], vertical_alignment="bottom")
+    left.title(title, anchor=False)
+    someone = visitor()
+    role = formats.words(someone.role.value, ROLE_WORDS)
+    right.html(
+        f'<div class="who"><span>{escape(someone.name)}, {escape(role)}</span>'
+        f'<a href="{HOME}" target="_self">Light page</a><a href="{SIGN_OUT}" target="_self">Sign out</a></div>'
+    )
+    return right.container(horizontal=True, vertical_alignment="bottom")
 
 
-def show_problem(reading: Reading[Any]) -> None:
-    """Why there is no live part."""
-    show_state(states.problem_html(reading.problem or Problem(ProblemKind.AWAY, "")))
+def state_page(html: str) -> LivePage:
+    """What stands in place of all figures."""
+    return LivePage({"state": html})
 
 
-def show_live(sections: Mapping[str, str], fresh: Freshness) -> None:
-    """The live part under its freshness; an account that is chosen in it becomes the scope of the page."""
-    head = {"freshness": freshness.line_html(fresh), "banner": freshness.banner_html(fresh)}
+def problem_page(reading: Reading[Any]) -> LivePage:
+    """Why there are no figures."""
+    return state_page(states.problem_html(reading.problem or Problem(ProblemKind.AWAY, "")))
+
+
+def figures_page(sections: Mapping[str, str], fresh: Freshness, ages: Mapping[str, float | None]) -> LivePage:
+    """The sections under their freshness, with further ages that they show."""
+    top = {"freshness": freshness.line_html(fresh), "banner": freshness.banner_html(fresh)}
+    return LivePage(top | dict(sections), freshness.ages(fresh) | dict(ages), fresh.is_old)
+
+
+def show_live(page: LivePage, topic: str) -> None:
+    """The page as it is now, which the stream of `topic` keeps current; an account chosen in it becomes the scope."""
     live.show(
         LIVE_KEY,
-        head | dict(sections),
-        ages=freshness.ages(fresh),
-        is_old=fresh.is_old,
+        page.sections,
+        ages=page.ages,
+        is_old=page.is_old,
+        topic=topic,
         on_account=lambda: scope.go_to(st.session_state[LIVE_KEY].account),
     )
 

@@ -14,17 +14,18 @@ from typing import Any
 
 import pytest
 import streamlit as st
-from pydantic import SecretStr
 from streamlit.runtime.caching import cache_utils
 from streamlit.testing.v1 import AppTest
 
-from assets.risk import queries, stress_queries, var_queries
+from assets.risk import overview_queries, queries, stress_queries, var_queries
+from compliance.model import Role
 from infra.runtime.clock import FixedClock
 from infra.runtime.settings import PROJECT_ROOT, Settings
-from streamlit_app import data
+from streamlit_app import data, visitor
+from streamlit_app.visitor import Visitor
 
+OFFICER = Visitor("ann", Role.OFFICER)
 NOW = datetime(2026, 3, 2, 12, 34, 56, tzinfo=UTC)
-PASSWORD = "correct horse"
 SCRIPT = PROJECT_ROOT / "streamlit_app" / "app.py"
 Row = dict[str, Any]
 Answer = Callable[[Mapping[str, Any]], list[Row]]
@@ -201,6 +202,46 @@ def event_row(number: int, account_id: str, severity: str, health: str | None) -
     }
 
 
+def price_row(asset: str, price: str | None, status: str = "ok", age: int | None = 12, **other: Any) -> Row:
+    """One row of the prices that valuation uses."""
+    row: Row = {
+        "asset": asset,
+        "price_usd": None if price is None else Decimal(price),
+        "confidence_usd": Decimal("10.5"),
+        "observed_at": None if age is None else NOW - timedelta(seconds=age),
+        "published_at": NOW - timedelta(seconds=5),
+        "price_status": status,
+        "degraded_reason": None,
+        "price_age_seconds": age,
+        "price_max_age_seconds": 3600,
+        "is_simulated": True,
+        "sources": '[{"name": "pyth"}, {"name": "chainlink"}]',
+    }
+    return row | other
+
+
+def point_row(asset: str, price: str, minutes_ago: float) -> Row:
+    """A price of an asset in the past."""
+    return {"asset": asset, "price_usd": Decimal(price), "published_at": NOW - timedelta(minutes=minutes_ago)}
+
+
+def change_row(account_id: str, severity: str, before: str | None, minutes_ago: float) -> Row:
+    """A transition of an account in the last hour."""
+    return {
+        "account_id": account_id,
+        "severity": severity,
+        "previous_severity": before,
+        "detected_at": NOW - timedelta(minutes=minutes_ago),
+        "is_simulated": True,
+    }
+
+
+def flow_row(kind: str, value: str | None) -> Row:
+    """What settled of a kind in the last hour."""
+    known = None if value is None else Decimal(value)
+    return {"kind": kind, "events": 3, "accounts": 2, "value_usd": known, "is_simulated": True}
+
+
 @dataclass
 class FakeReader:
     """Answers each query of `assets.risk.queries` from a small book; `error` fails every read, `errors` some."""
@@ -213,6 +254,10 @@ class FakeReader:
     backtests: list[Row] = field(default_factory=list)
     components: list[Row] = field(default_factory=list)
     stress: list[Row] = field(default_factory=list)
+    prices: list[Row] = field(default_factory=list)
+    points: list[Row] = field(default_factory=list)
+    changes: list[Row] = field(default_factory=list)
+    flows: list[Row] = field(default_factory=list)
     error: Exception | None = None
     errors: dict[str, Exception] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
@@ -249,10 +294,12 @@ class FakeReader:
             queries.BOOK_SUMMARY_SQL: lambda _: [self.summary()],
             queries.ACCOUNT_IDS_SQL: lambda _: [{"account_id": row["account_id"]} for row in self.accounts],
             queries.NEAREST_TO_CALL_SQL: lambda given: self.accounts[: given["max_rows"]],
-            queries.MARGIN_HEALTH_SQL: lambda given: [
-                row for row in self.accounts if row["account_id"] == given["account_id"]
+            overview_queries.MARGIN_HEALTHS_SQL: lambda given: [
+                row for row in self.accounts if row["account_id"] in given["account_ids"]
             ],
-            queries.ACCOUNT_EXPOSURES_SQL: lambda given: self.positions.get(given["account_id"], []),
+            overview_queries.EXPOSURES_OF_ACCOUNTS_SQL: lambda given: [
+                row for account_id in given["account_ids"] for row in self.positions.get(account_id, [])
+            ],
             queries.ASSET_EXPOSURES_SQL: lambda _: [row for rows in self.positions.values() for row in rows],
             queries.LIQUIDATION_PRICES_SQL: lambda given: [
                 row for account_id in given["account_ids"] for row in self.triggers.get(account_id, [])
@@ -262,6 +309,10 @@ class FakeReader:
             var_queries.BACKTESTS_SQL: lambda _: self.backtests,
             var_queries.COMPONENTS_SQL: lambda _: self.components,
             stress_queries.STRESS_RESULTS_SQL: lambda _: self.stress,
+            overview_queries.ASSET_PRICES_SQL: lambda _: self.prices,
+            overview_queries.PRICE_POINTS_SQL: lambda _: self.points,
+            overview_queries.STATUS_CHANGES_SQL: lambda _: self.changes,
+            overview_queries.FLOWS_SQL: lambda _: self.flows,
             queries.MARGIN_EVENTS_SQL: lambda given: [
                 row for row in self.events if given["account_id"] in ("", row["account_id"])
             ],
@@ -299,6 +350,10 @@ def small_book() -> FakeReader:
         ],
         components=[component_row("BTC", "900"), component_row("USDC", "-100")],
         stress=[stress_row("covid_2020_03", "March 2020", "-70000"), stress_row("ladder_60", "Ladder -60%", None)],
+        prices=[price_row("BTC", "70000"), price_row("SOL", "150.25", "degraded", degraded_reason="one_source")],
+        points=[point_row("BTC", "68600", 61), point_row("BTC", "69000", 30), point_row("BTC", "70000", 1)],
+        changes=[change_row("acct-00002", "margin_call", None, 17)],
+        flows=[flow_row("deposit", "1234.5"), flow_row("withdrawal", None)],
     )
 
 
@@ -310,11 +365,9 @@ class App:
     reader: FakeReader
     clock: FixedClock
 
-    def sign_in(self, password: str = PASSWORD) -> App:
-        """Run the app, type the password and press the button."""
+    def open(self) -> App:
+        """Run the app as the officer."""
         self.at.run()
-        self.at.text_input[0].set_value(password)
-        self.at.button[0].click().run()
         return self
 
     def run(self, seconds_later: float = 0) -> App:
@@ -324,9 +377,9 @@ class App:
         return self
 
     def another_session(self) -> App:
-        """A second person, signed in, on the same process."""
+        """A second browser of the officer, on the same process."""
         other = App(AppTest.from_file(str(SCRIPT), default_timeout=30), self.reader, self.clock)
-        return other.sign_in()
+        return other.open()
 
     def html(self) -> str:
         """The app's own markup on the page, in order."""
@@ -373,12 +426,13 @@ def book() -> FakeReader:
 
 @pytest.fixture
 def app(book: FakeReader, now_clock: FixedClock, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[App]:
-    """The whole app over the fake reader, not signed in."""
+    """The whole app over the fake reader, for an officer."""
     clock = now_clock
-    configured = Settings(app_password=SecretStr(PASSWORD), state_dir=tmp_path)
+    configured = Settings(state_dir=tmp_path)
     monkeypatch.setattr(data, "open_reader", lambda: book)
     monkeypatch.setattr(data, "system_clock", lambda: clock)
     monkeypatch.setattr(data, "load_settings", lambda: configured)
+    monkeypatch.setattr(visitor, "current", lambda: OFFICER)
     # Streamlit's caches take their clock when they are made, which is after the clearing below.
     monkeypatch.setattr(cache_utils, "TTLCACHE_TIMER", lambda: clock.at.timestamp())
     st.cache_data.clear()

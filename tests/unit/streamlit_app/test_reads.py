@@ -10,7 +10,7 @@ import pytest
 from assets.risk.queries import Reader
 from infra.runtime.clock import FixedClock
 from infra.runtime.errors import NotReadyError, WarehouseError
-from streamlit_app.reads import LastGood, ProblemKind, Reading, problem_of
+from streamlit_app.reads import LastGood, ProblemKind, Read, Reading, SharedReads, Watched, problem_of
 
 START = datetime(2026, 3, 2, 12, tzinfo=UTC)
 KEY = ("book_summary",)
@@ -127,3 +127,97 @@ def test_read__from_many_threads_keeps_each_value(reads: LastGood) -> None:
 )
 def test_problem_of__tells_absence_from_refusal_and_silence(error: Exception, kind: ProblemKind) -> None:
     assert problem_of(error).kind is kind
+
+
+def test_shared__runs_a_query_once_for_all_who_ask_while_it_is_under_way(clock: FixedClock) -> None:
+    shared = SharedReads(NoReader(), LastGood(clock), deadline_s=20)
+    under_way, go_on, runs = threading.Event(), threading.Event(), []
+
+    def run(_reader: Reader) -> int:
+        runs.append(1)
+        under_way.set()
+        assert go_on.wait(20)
+        return 7
+
+    found: list[Reading[int]] = []
+    threads = [threading.Thread(target=lambda: found.extend(shared.together(Read(KEY, run)))) for _ in range(8)]
+    threads[0].start()
+    assert under_way.wait(20)
+    for thread in threads[1:]:
+        thread.start()
+    # They ask before it ends: what is under way is looked up first.
+    while any(thread.is_alive() for thread in threads):
+        go_on.set()
+        for thread in threads:
+            thread.join(0.01)
+    assert [reading.value for reading in found] == [7] * 8
+    assert len(runs) < 8
+
+
+def test_shared__nobody_waits_longer_than_the_deadline_and_the_last_value_is_old(clock: FixedClock) -> None:
+    shared = SharedReads(NoReader(), LastGood(clock), deadline_s=0.05)
+    go_on, runs = threading.Event(), []
+
+    def hangs(_reader: Reader) -> int:
+        runs.append(1)
+        assert go_on.wait(20)
+        return 8
+
+    assert shared.together(Read(KEY, lambda _: 7))[0].value == 7
+    clock.advance(timedelta(seconds=9))
+    for _ in range(3):
+        found = shared.together(Read(KEY, hangs))[0]
+        assert (found.value, found.age_s(clock.now()) is not None) == (7, True)
+        assert found.problem is not None
+        assert found.problem.kind is ProblemKind.AWAY
+        clock.advance(timedelta(seconds=2))
+    # The query that hangs is not asked again beside itself.
+    assert len(runs) == 1
+    go_on.set()
+    while (last := shared.together(Read(KEY, lambda _: 8))[0]).problem is not None:
+        clock.advance(timedelta(seconds=2))
+    assert last.value == 8
+
+
+def test_shared__gives_the_answers_in_the_order_of_the_questions(clock: FixedClock) -> None:
+    shared = SharedReads(NoReader(), LastGood(clock), deadline_s=20)
+    reads = [Read((number,), lambda _, number=number: number, timedelta(seconds=9)) for number in (3, 1, 2)]
+    for _ in range(2):
+        assert [reading.value for reading in shared.together(*reads)] == [3, 1, 2]
+
+
+def test_shared__an_error_of_our_own_code_reaches_who_asked_and_is_not_kept(clock: FixedClock) -> None:
+    shared = SharedReads(NoReader(), LastGood(clock), deadline_s=20)
+    with pytest.raises(KeyError):
+        shared.together(Read(KEY, _fails(KeyError("column"))))
+    assert shared.together(Read(KEY, lambda _: 1))[0].value == 1
+
+
+def test_read__that_was_refused_is_not_asked_again_by_everybody(reads: LastGood, clock: FixedClock) -> None:
+    reads.read(NoReader(), KEY, _fails(WarehouseError("Quota exceeded")), timedelta(seconds=0.4))
+    again = reads.read(NoReader(), KEY, lambda reader: reader.query("must not be asked"), timedelta(seconds=0.4))
+    assert again.problem is not None
+    clock.advance(timedelta(seconds=0.4))
+    assert reads.read(NoReader(), KEY, lambda _: 1, timedelta(seconds=0.4)).value == 1
+
+
+def test_part__of_a_read_of_several_is_kept_for_its_name(reads: LastGood, clock: FixedClock) -> None:
+    whole = Reading({"a": 1, "b": 2}, clock.now())
+    assert reads.part(("one", "a"), whole, "a", 0) == Reading(1, START)
+    assert reads.part(("one", "c"), whole, "c", 0) == Reading(0, START)
+    problem = problem_of(NotReadyError("away"))
+    other_names: Reading[dict[str, int]] = Reading(None, None, problem)
+    assert reads.part(("one", "a"), other_names, "a", 0) == Reading(1, START, problem)
+    assert reads.part(("one", "d"), other_names, "d", 0) == Reading(None, None, problem)
+
+
+def test_watched__names_count_while_somebody_asks_for_them(clock: FixedClock) -> None:
+    watched = Watched(clock, lately=timedelta(seconds=5), most=3)
+    assert watched.with_name("b") == ("b",)
+    clock.advance(timedelta(seconds=4))
+    assert watched.with_name("a") == ("a", "b")
+    clock.advance(timedelta(seconds=2))
+    assert watched.with_name("a") == ("a",)
+    for name in "cde":
+        watched.with_name(name)
+    assert watched.with_name("e") == ("c", "d", "e")
