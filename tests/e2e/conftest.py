@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import socket
-import subprocess
-import sys
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import httpx
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from infra.runtime.settings import PROJECT_ROOT, Settings
+from infra.runtime.settings import Settings
+from tests.app_process import password_of
+from tests.e2e.whole import Whole, running
 
 CHROMIUM = Path("/usr/bin/chromium")
 CHROMIUM_FLAGS = [
@@ -27,10 +23,9 @@ CHROMIUM_FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-PASSWORD = "a password of this test"
-START_TIMEOUT_S = 60.0
 # The embedded warehouse answers the first reads of a page in seconds when the machine is busy.
 PAGE_TIMEOUT_MS = 60_000
+APP = "/app/"
 
 
 @dataclass
@@ -42,70 +37,32 @@ class Visit:
     errors: list[str] = field(default_factory=list)
     foreign_requests: list[str] = field(default_factory=list)
 
-    def open(self, path: str = "/") -> Visit:
-        """Open a path of the app."""
+    def open(self, path: str = APP) -> Visit:
+        """Open a path of the app; who is not signed in lands on the sign-in page."""
         self.page.goto(self.url + path)
         return self
 
-    def sign_in(self, password: str = PASSWORD) -> Visit:
-        """Type the password and press the button."""
-        self.page.get_by_label("Password", exact=True).fill(password)
+    def sign_in(self, name: str = "officer", password: str | None = None) -> Visit:
+        """Fill in the form of the sign-in page, which leads on to what was asked for."""
+        self.page.get_by_label("Name", exact=True).fill(name)
+        self.page.get_by_label("Password", exact=True).fill(password_of(name) if password is None else password)
         self.page.get_by_role("button", name="Sign in").click()
         return self
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def _environment(settings: Settings) -> dict[str, str]:
-    own = {
-        "BALLAST_STATE_DIR": str(settings.state_dir),
-        "BALLAST_GCP_PROJECT": settings.gcp_project,
-        "BALLAST_APP_PASSWORD": PASSWORD,
-    }
-    if settings.bigquery_endpoint:
-        own["BALLAST_BIGQUERY_ENDPOINT"] = settings.bigquery_endpoint
-    if settings.bigquery_token:
-        own["BALLAST_BIGQUERY_TOKEN"] = settings.bigquery_token.get_secret_value()
-    return {**os.environ, **own}
-
-
-def _wait_healthy(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + START_TIMEOUT_S
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            if httpx.get(f"{url}/_stcore/health", timeout=2).status_code == 200:
-                return
-        except httpx.TransportError:
-            time.sleep(0.2)
-    pytest.fail(f"the app did not start within {START_TIMEOUT_S:.0f} s: {log.read_text()[-2000:]}")
+@pytest.fixture(scope="session")
+def whole(
+    built_warehouse: Settings, deliver_prices: Callable[..., None], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Whole]:
+    """App and API, started once for all tests in a browser."""
+    with running(built_warehouse, deliver_prices, tmp_path_factory.mktemp("app")) as started:
+        yield started
 
 
 @pytest.fixture(scope="session")
-def app_url(built_warehouse: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def app_url(whole: Whole) -> str:
     """Address of the app, started as in production on a free port."""
-    port = _free_port()
-    log = tmp_path_factory.mktemp("app") / "app.log"
-    argv = [sys.executable, "-m", "streamlit", "run", "streamlit_app/app.py"]
-    argv += ["--server.port", str(port), "--server.address", "127.0.0.1"]
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            argv, cwd=PROJECT_ROOT, env=_environment(built_warehouse), stdout=output, stderr=subprocess.STDOUT
-        )
-    try:
-        url = f"http://127.0.0.1:{port}"
-        _wait_healthy(url, process, log)
-        yield url
-    finally:
-        process.terminate()
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+    return whole.app_url
 
 
 @pytest.fixture(scope="module")

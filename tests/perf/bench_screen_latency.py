@@ -19,7 +19,6 @@ from bench_live_view_scale import append_prices, build_book
 from playwright.sync_api import Page, sync_playwright
 
 from assets.risk import queries
-from infra.embedded.ports import free_ports
 from infra.embedded.provision import provision
 from infra.runtime.bigquery import Warehouse
 from infra.runtime.clock import SystemClock
@@ -70,7 +69,7 @@ def watch_page(settings: Settings, page: Page, count: int) -> list[float]:
 def is_up(url: str) -> bool:
     """Whether the app answers."""
     try:
-        return httpx.get(f"{url}/_stcore/health", timeout=2).status_code == 200
+        return httpx.get(f"{url}/healthz", timeout=2).status_code == 200
     except httpx.TransportError:
         return False
 
@@ -93,19 +92,19 @@ def main() -> None:
         publisher = Publisher(settings)
         publish_price(publisher, WELL, 0)
         publisher.close()
-        port = free_ports(1)[0]
-        flags = ("--server.headless=true", "--server.address=127.0.0.1", f"--server.port={port}")
-        held.enter_context(process(settings, "-m", "streamlit", "run", "streamlit_app/app.py", *flags, name="app"))
-        url = f"http://127.0.0.1:{port}"
+        held.enter_context(process(settings, "-m", "streamlit_app", name="app"))
+        url = f"http://127.0.0.1:{settings.app_port}"
         wait_until(lambda: is_up(url), "the app")
-        assert settings.app_password is not None
+        assert settings.compliance_users is not None
+        name, _, password = settings.compliance_users.get_secret_value().split(",")[0].split(":")
         chromium = held.enter_context(sync_playwright()).chromium.launch(
             executable_path=CHROMIUM, args=["--headless", "--no-sandbox", "--disable-gpu"]
         )
         held.callback(chromium.close)
         page = chromium.new_page()
-        page.goto(f"{url}/?account={ACCOUNT}")
-        page.get_by_label("Password", exact=True).fill(settings.app_password.get_secret_value())
+        page.goto(f"{url}/app/?account={ACCOUNT}")
+        page.get_by_label("Name", exact=True).fill(name)
+        page.get_by_label("Password", exact=True).fill(password)
         page.get_by_role("button", name="Sign in").click()
         wait_for_collateral(page, 0)
         taken = watch_page(settings, page, options.events)
