@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up down test lint format bench clean
+.PHONY: help install demo up down browser test lint format bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -33,7 +33,12 @@ up: $(STAMP) ## start everything and leave it running (PRICES=<folder> for real 
 down: $(STAMP) ## stop what `make up` started
 	$(BIN)/ballast down
 
-test: $(STAMP) ## run the whole test suite
+browser: ## install Debian's chromium for the browser tests, where this user may
+	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
+	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium >/dev/null; } || \
+	    echo "No chromium here: the browser tests will skip. Install it with: sudo apt-get install chromium"
+
+test: $(STAMP) browser ## run the whole test suite
 	@# A third process works while two wait. Hundreds of processes start: they keep compiled what they share.
 	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 3 --dist loadgroup --durations 25
 
