@@ -4,7 +4,6 @@ from __future__ import annotations
 
 STYLE = """<style>
 .clip { overflow-wrap: anywhere; }
-.one-line { white-space: nowrap; }
 .tags { display: inline-flex; flex-wrap: wrap; gap: 0.25rem 0.35rem; align-items: baseline; }
 .tag.plain { background: transparent; border: 1px solid var(--st-border-color); color: var(--st-text-color); }
 .numbers-row { display: flex; flex-wrap: wrap; gap: 0.3rem 1.1rem; list-style: none; margin: 0; padding: 0; }

@@ -43,7 +43,7 @@ def queue_html(cases: Sequence[CaseView], now: datetime, can_open: bool, is_filt
             Cell(_tag(words.PRIORITY_CLASSES.get(case.priority, "plain"), words.PRIORITY_WORDS, case.priority)),
             _state(case),
             text(case.assignee or "nobody"),
-            text(case.account_id or "none"),
+            Cell(f'<span class="one-line">{escape(case.account_id or "none")}</span>'),
         )
         for case in cases
     ]

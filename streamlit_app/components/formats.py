@@ -74,6 +74,12 @@ def price(value: Decimal | None) -> str:
     return f"{_grouped(value, decimals)} USD"
 
 
+def half_width(value: Decimal) -> str:
+    """How far a price may be off, in USD: from 1 USD with two decimals, below with two digits that count."""
+    size = abs(value)
+    return f"\u00b1 {_grouped(value, 2 if size >= 1 or size == 0 else 1 - size.adjusted())} USD"
+
+
 def quantity(value: Decimal, asset: str) -> str:
     """Units of an asset without trailing zeros: `1,234.5 BTC`; less than the last decimal shows as `< 0.00000001`."""
     smallest = Decimal(1).scaleb(-QUANTITY_DECIMALS)

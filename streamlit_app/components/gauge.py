@@ -83,7 +83,7 @@ def gauge_svg(gauge: Gauge) -> str:
     ticks = "".join(_tick(at) for at in _tick_marks(gauge.zones))
     label = escape(spoken(gauge))
     return (
-        f'<svg class="gauge" viewBox="0 0 360 192" role="img" aria-label="{label}"><title>{label}</title>{_DEFS}'
+        f'<svg class="gauge" viewBox="0 0 360 200" role="img" aria-label="{label}"><title>{label}</title>{_DEFS}'
         f"{arcs}{ticks}{_needle(gauge)}{_words(gauge)}</svg>"
     )
 
@@ -173,7 +173,7 @@ def _words(gauge: Gauge) -> str:
             word = f"{zone.label}{_beyond(gauge.health_pct)}" if zone else ""
     return (
         f'<text class="value" x="{CENTRE_X:.0f}" y="156" text-anchor="middle">{escape(value)}</text>'
-        f'<text class="word" x="{CENTRE_X:.0f}" y="180" text-anchor="middle">{escape(word)}</text>'
+        f'<text class="word" x="{CENTRE_X:.0f}" y="190" text-anchor="middle">{escape(word)}</text>'
     )
 
 

@@ -98,7 +98,7 @@ def _move(found: Sequence[PricePoint], now: datetime) -> Move:
 def _confidence(price: AssetPrice) -> str:
     if price.price_usd is None or price.confidence_usd is None:
         return ""
-    return f"\u00b1 {formats.price(price.confidence_usd)}"
+    return formats.half_width(price.confidence_usd)
 
 
 def _moved(price: AssetPrice, move: Move | None) -> Cell:

@@ -75,7 +75,7 @@ def prices_html(prices: Sequence[AssetPrice], spreads: Mapping[str, Spread]) -> 
     for each in prices:
         label = formats.words(each.price_status, formats.PRICE_STATUS_WORDS)
         tags = f"{markup.tag(each.price_status, label)} {markup.simulated_tag(each.is_simulated)}"
-        width = "" if each.confidence_usd is None else f"\u00b1 {formats.price(each.confidence_usd)}"
+        width = "" if each.confidence_usd is None else formats.half_width(each.confidence_usd)
         names = ", ".join(formats.words(name, SOURCE_WORDS) for name in each.sources)
         rows.append(
             (
@@ -142,7 +142,7 @@ def history_html(rows: Sequence[PriceRow]) -> str:
             text(formats.moment(each.published_at)),
             text(
                 "no price" if each.price_usd is None else formats.price(each.price_usd),
-                "" if each.confidence_usd is None else f"\u00b1 {formats.price(each.confidence_usd)}",
+                "" if each.confidence_usd is None else formats.half_width(each.confidence_usd),
             ),
             _quality(each),
             text(each.degraded_reason or ""),
@@ -215,7 +215,7 @@ def _silence(price: AssetPrice) -> str:
 
 def _reading(reading: LastReading) -> Cell:
     if reading.price_usd is not None:
-        width = "" if reading.confidence_usd is None else f"\u00b1 {formats.price(reading.confidence_usd)}"
+        width = "" if reading.confidence_usd is None else formats.half_width(reading.confidence_usd)
         return text(formats.price(reading.price_usd), width)
     if reading.tick_price_usd is None:
         return text("no price")

@@ -173,6 +173,7 @@ thead th { font-weight: 600; font-size: 0.8rem; color: var(--st-gray-text-color)
 tbody tr + tr td, tbody tr + tr th { border-top: 1px solid var(--st-border-color); }
 tbody th { font-weight: 600; }
 .number { text-align: right; white-space: nowrap; }
+.one-line { white-space: nowrap; }
 td .under, tbody th .under { display: block; font-size: 0.82rem; font-weight: 400; color: var(--st-gray-text-color);
   white-space: normal; }
 tr.chosen-able:hover { background: color-mix(in srgb, var(--st-primary-color) 7%, transparent); cursor: pointer; }
@@ -199,7 +200,7 @@ tr.chosen-able:hover { background: color-mix(in srgb, var(--st-primary-color) 7%
 .lines { list-style: none; margin: 0; padding: 0; display: grid; gap: 0.35rem; }
 .wraps { overflow-wrap: anywhere; min-width: 0; }
 .lines li { display: flex; flex-wrap: wrap; gap: 0.15rem 0.5rem; align-items: baseline; }
-.moved { display: inline-flex; gap: 0.6rem; align-items: center; justify-content: flex-end; }
+.moved { display: inline-flex; flex-direction: column; align-items: flex-end; }
 .spark { width: 96px; height: 26px; flex: none; }
 .spark polyline { fill: none; stroke: var(--st-blue-color); stroke-width: 1.5; stroke-linejoin: round; }
 .spark circle { fill: var(--st-blue-color); }

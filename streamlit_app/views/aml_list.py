@@ -55,7 +55,11 @@ def _filters() -> Filters:
         rule = _choice("Rule", {ANY: "Any", **{each: aml_words.rule_words(each) for each in CATALOGUE}}, "rule", 210)
         outcome = _choice(
             "Answer",
-            {ANY: "Any", **{each: cases_words.RULE_OUTCOME_WORDS[each] for each in RuleOutcome if each != "no_hit"}},
+            # Hits are what somebody opens the list for; what could not run is many times as much on a young book.
+            {
+                **{each: cases_words.RULE_OUTCOME_WORDS[each] for each in RuleOutcome if each != "no_hit"},
+                ANY: "Any",
+            },
             "outcome",
         )
         severity = _choice(

@@ -87,6 +87,8 @@ def test_alerts__without_any_say_so(page: Open, fake: FakeApi) -> None:
     fake.answers[ALERTS] = {"alerts": [], "next_cursor": None}
     found = page()
     assert "No alert fits these filters." in found.words()
+    assert fake.given("GET /v1/compliance/aml-alerts")[0]["outcome"] == "hit", "hits are what the page opens with"
+    found.at.selectbox(key="aml_filter_outcome").select("").run()
     found.at.selectbox(key="aml_filter_days").select(0).run()
     assert "No rule has raised an alert yet." in found.words()
     assert "since" in fake.given("GET /v1/compliance/aml-alerts")[0]

@@ -56,6 +56,20 @@ def test_price__keeps_the_digits_that_matter_for_small_prices(value: Decimal | N
 @pytest.mark.parametrize(
     ("value", "shown"),
     [
+        (Decimal("8.72131"), "\u00b1 8.72 USD"),
+        (Decimal("0.8469"), "\u00b1 0.85 USD"),
+        (Decimal("0.00485990"), "\u00b1 0.0049 USD"),
+        (Decimal("0.00050013"), "\u00b1 0.00050 USD"),
+        (Decimal(0), "\u00b1 0.00 USD"),
+    ],
+)
+def test_half_width__has_two_digits_that_count(value: Decimal, shown: str) -> None:
+    assert formats.half_width(value) == shown
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
         (Decimal("1.50000000"), "1.5 BTC"),
         (Decimal(1200), "1,200 BTC"),
         (Decimal("0.123456789"), "0.12345679 BTC"),
