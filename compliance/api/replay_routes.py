@@ -10,11 +10,9 @@ from compliance.api.access import GUARDS, ActorDependency
 from compliance.api.dependencies import ServicesDependency, errors
 from compliance.api.errors import ReplayBusyError, ReplayNotFoundError
 from compliance.api.replay_schemas import ReplayInput, ReplayView
-from compliance.api.services import Services
 from compliance.errors import PolicyInvalidError
 from compliance.policy.documents import parse_document, policy_of
 from compliance.policy.judging import Judge
-from compliance.policy.model import Policy
 
 CANDIDATE = "candidate.yaml"
 """What refusals call a text that was sent."""
@@ -36,8 +34,9 @@ def start_replay(services: ServicesDependency, actor: ActorDependency, body: Rep
     from compliance.aml.features import Features
     from compliance.aml.rules import RULES
 
-    judge = Judge(_policy(services, body), RULES, Features)
-    return ReplayView.model_validate(services.replays.start(judge, body.days, actor.name))
+    text = body.text if body.text is not None else services.policies.content(str(body.version))
+    judge = Judge(policy_of(parse_document(CANDIDATE, text)), RULES, Features)
+    return ReplayView.model_validate(services.replays.start(judge, CANDIDATE, text, body.days, actor.name))
 
 
 @router.get("/{replay_id}", responses=_FOUND)
@@ -50,9 +49,3 @@ def get_replay(services: ServicesDependency, replay_id: ReplayPath) -> ReplayVie
 def cancel_replay(services: ServicesDependency, replay_id: ReplayPath) -> ReplayView:
     """Ask a replay to stop, which it does soon; one that has ended stays as it is."""
     return ReplayView.model_validate(services.replays.cancel(replay_id))
-
-
-def _policy(services: Services, body: ReplayInput) -> Policy:
-    if body.text is not None:
-        return policy_of(parse_document(CANDIDATE, body.text))
-    return services.policies.version(str(body.version))

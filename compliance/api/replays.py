@@ -8,12 +8,13 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from secrets import token_hex
-from typing import Any
+from typing import Any, Protocol
 
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from compliance.api.errors import ReplayBusyError, ReplayNotFoundError
+from compliance.errors import ComplianceError
 from compliance.policy.judging import Judge
 from compliance.policy.replay import Past, replay
 from infra.runtime.clock import Clock
@@ -59,6 +60,44 @@ class ReplayRun:
     report: dict[str, Any] | None = None
 
 
+class ReplayFailedError(ComplianceError):
+    """A replay ended without a report; the message is for who started it."""
+
+    code = "replay_failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What is replayed: the policy, ready and as text (`name` is what refusals call it), over `(since, until]`."""
+
+    judge: Judge
+    name: str
+    text: str
+    since: datetime
+    until: datetime
+
+
+class Tell(Protocol):
+    """Who is told how far a replay is; what this raises ends the replay."""
+
+    def total(self, transactions: int) -> None:
+        """So many there are."""
+        ...
+
+    def more(self, transactions: int) -> None:
+        """So many more are judged."""
+        ...
+
+    def stoppable(self, stop: Callable[[], None]) -> None:
+        """How to stop what is not told anything while it waits."""
+
+
+class Run(Protocol):
+    """Replays a task and gives the report."""
+
+    def __call__(self, task: Task, tell: Tell, /) -> dict[str, Any]: ...
+
+
 class ReplaySource:
     """Where a replay reads the past; each call opens connections of its own."""
 
@@ -78,6 +117,26 @@ class ReplaySource:
         return read_past(self._engine, judge.policy, since, until)
 
 
+def replay_here(source: ReplaySource) -> Run:
+    """Replays in this thread."""
+
+    def run(task: Task, tell: Tell) -> dict[str, Any]:
+        tell.total(source.count(task.since, task.until))
+        return replay(task.judge, source.read(task.judge, task.since, task.until), tell.more, EVERY).to_json()
+
+    return run
+
+
+def problem_of(error: Exception) -> str:
+    """What ended a replay, in words that hold no figures of transactions."""
+    if isinstance(error, BallastError):
+        return error.message
+    if isinstance(error, SQLAlchemyError):
+        return f"PostgreSQL did not answer ({type(error).__name__})."
+    _log.error("policy_replay_failed", reason=type(error).__name__)
+    return f"The replay failed ({type(error).__name__})."
+
+
 class _CancelledError(Exception):
     """Somebody asked the replay to stop."""
 
@@ -85,17 +144,18 @@ class _CancelledError(Exception):
 class Replays:
     """The replays of this process; safe to use from several threads."""
 
-    def __init__(self, source: ReplaySource, clock: Clock, new_id: Callable[[], str] = lambda: token_hex(12)) -> None:
-        self._source = source
+    def __init__(self, run: Run, clock: Clock, new_id: Callable[[], str] = lambda: token_hex(12)) -> None:
+        self._replay = run
         self._clock = clock
         self._new_id = new_id
         self._lock = threading.Lock()
         self._runs: dict[str, ReplayRun] = {}
         self._cancel: dict[str, threading.Event] = {}
+        self._stop: dict[str, Callable[[], None]] = {}
         self._thread: threading.Thread | None = None
 
-    def start(self, judge: Judge, days: int, started_by: str) -> ReplayRun:
-        """Begin a replay over the last days; raises `ReplayBusyError` while another one runs."""
+    def start(self, judge: Judge, name: str, text: str, days: int, started_by: str) -> ReplayRun:
+        """Begin a replay of the policy over the last days; raises `ReplayBusyError` while another one runs."""
         now = self._clock.now()
         with self._lock:
             self._forget(now)
@@ -116,7 +176,8 @@ class Replays:
             )
             self._runs[run.replay_id] = run
             self._cancel[run.replay_id] = threading.Event()
-            self._thread = threading.Thread(target=self._run, args=(run, judge), name="policy-replay", daemon=True)
+            task = Task(judge, name, text, run.since, run.until)
+            self._thread = threading.Thread(target=self._run, args=(run, task), name="policy-replay", daemon=True)
             self._thread.start()
         return run
 
@@ -130,17 +191,33 @@ class Replays:
         """Ask a replay to stop, which it does soon; one that has ended stays as it is."""
         with self._lock:
             run = self._known(replay_id)
-            self._cancel[replay_id].set()
+            self._end(replay_id)
         return run
 
     def close(self) -> None:
         """Stop what runs, and wait for its end for a few seconds."""
         with self._lock:
-            for event in self._cancel.values():
-                event.set()
+            for replay_id in self._cancel:
+                self._end(replay_id)
             thread = self._thread
         if thread is not None:
             thread.join(CLOSE_WAIT_S)
+
+    def note(self, replay_id: str, *, total: int | None = None, more: int = 0) -> None:
+        """How far a replay is, which its run tells; ends the run by an error of its own once it is cancelled."""
+        with self._lock:
+            run = self._runs[replay_id]
+            self._runs[replay_id] = replace(run, done=run.done + more, total=run.total if total is None else total)
+            is_cancelled = self._cancel[replay_id].is_set()
+        if is_cancelled:
+            raise _CancelledError
+
+    def stop_with(self, replay_id: str, stop: Callable[[], None]) -> None:
+        """What ends a run that waits; called at once where it is cancelled already."""
+        with self._lock:
+            self._stop[replay_id] = stop
+            if self._cancel[replay_id].is_set():
+                stop()
 
     def wait(self, timeout_s: float) -> None:
         """Wait for the end of what runs."""
@@ -148,33 +225,24 @@ class Replays:
         if thread is not None:
             thread.join(timeout_s)
 
-    def _run(self, run: ReplayRun, judge: Judge) -> None:
-        cancel = self._cancel[run.replay_id]
-
-        def progress(more: int) -> None:
-            with self._lock:
-                current = self._runs[run.replay_id]
-                self._runs[run.replay_id] = replace(current, done=current.done + more)
-            if cancel.is_set():
-                raise _CancelledError
-
+    def _run(self, run: ReplayRun, task: Task) -> None:
         state, problem, report = ReplayState.FAILED, None, None
         try:
-            self._change(run.replay_id, total=self._source.count(run.since, run.until))
-            found = replay(judge, self._source.read(judge, run.since, run.until), progress, EVERY)
-            report = found.to_json()
+            report = self._replay(task, _Progress(self, run.replay_id))
             state = ReplayState.DONE
         except _CancelledError:
             state = ReplayState.CANCELLED
-        except SQLAlchemyError as error:
-            problem = f"PostgreSQL did not answer ({type(error).__name__})."
-        except BallastError as error:
-            problem = error.message
         except Exception as error:
-            # Its own text may hold figures of transactions.
-            _log.error("policy_replay_failed", reason=type(error).__name__)
-            problem = f"The replay failed ({type(error).__name__})."
+            problem = problem_of(error)
+        with self._lock:
+            self._stop.pop(run.replay_id, None)
         self._change(run.replay_id, state=state, problem=problem, report=report, ended_at=self._clock.now())
+
+    def _end(self, replay_id: str) -> None:
+        self._cancel[replay_id].set()
+        stop = self._stop.get(replay_id)
+        if stop is not None:
+            stop()
 
     def _change(self, replay_id: str, **changes: Any) -> None:
         with self._lock:
@@ -197,3 +265,19 @@ class Replays:
         for place, (ended_at, replay_id) in enumerate(ended):
             if now - ended_at > KEPT or place >= MOST_KEPT:
                 del self._runs[replay_id], self._cancel[replay_id]
+
+
+class _Progress(Tell):
+    """Notes how far a replay is, and ends it once somebody cancelled it."""
+
+    def __init__(self, replays: Replays, replay_id: str) -> None:
+        self._replays, self._id = replays, replay_id
+
+    def total(self, transactions: int) -> None:
+        self._replays.note(self._id, total=transactions)
+
+    def more(self, transactions: int) -> None:
+        self._replays.note(self._id, more=transactions)
+
+    def stoppable(self, stop: Callable[[], None]) -> None:
+        self._replays.stop_with(self._id, stop)

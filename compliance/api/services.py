@@ -132,9 +132,10 @@ class Services:
         return Gate(self.engine, self.clock, self.policies, self.screener)
 
     def _make_replays(self) -> Replays:
-        from compliance.api.replays import Replays, ReplaySource
+        from compliance.api.replay_process import ReplayProcess
+        from compliance.api.replays import Replays
 
-        return Replays(ReplaySource(self.engine), self.clock)
+        return Replays(ReplayProcess(self.engine.url), self.clock)
 
     def _make_kyc(self) -> KycService:
         from compliance.kyc.providers.build import build_providers

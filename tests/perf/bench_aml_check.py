@@ -1,13 +1,14 @@
 """How long `POST /v1/compliance/aml-check` takes as callers see it, on a long history, at a fixed rate.
 
-    python tests/perf/bench_aml_check.py [--accounts 100000] [--rows 1000000] [--rate 100] [--seconds 20]
+    python tests/perf/bench_aml_check.py [--accounts 100000] [--rows 1000000] [--rate 100] [--seconds 20] [--replay]
 
 90 days of history are generated in embedded PostgreSQL: accounts at random, one row in a hundred of few heavy accounts,
 one in twenty with a counterparty that many share (one of five serves the heavy accounts alone, few enough to be
 followed), 500 mixers on a list. The API is a process of its own, as in production. Requests are due at a fixed rate; a
 latency counts from when the request was due, waiting included. What a request costs the API and PostgreSQL in CPU
 depends less on what else the machine does. References: the gate without the API, one call after the other, and
-`select 1`. `--explain` shows the plan of the features of one transaction.
+`select 1`. `--explain` shows the plan of the features of one transaction; `--replay` lets somebody replay a policy over
+all of the history at the same time.
 """
 
 from __future__ import annotations
@@ -199,14 +200,14 @@ def postmaster_of(engine: Engine) -> psutil.Process:
     return found
 
 
-def service_token(settings: Settings) -> str:
-    """The token of the program that asks for settlements."""
+def token_of(settings: Settings, person: str) -> str:
+    """The token of a person or program."""
     assert settings.compliance_users is not None
     for entry in settings.compliance_users.get_secret_value().replace("\n", ",").split(","):
         name, _, rest = entry.partition(":")
-        if name == "escrow":
+        if name == person:
             return rest.partition(":")[2]
-    raise SystemExit("nobody is called escrow")
+    raise SystemExit(f"nobody is called {person}")
 
 
 async def ask(
@@ -216,7 +217,7 @@ async def ask(
     latencies: list[float] = []
     services: list[float] = []
     answers: Counter[str] = Counter()
-    headers = {"Authorization": f"Bearer {service_token(settings)}"}
+    headers = {"Authorization": f"Bearer {token_of(settings, 'escrow')}"}
 
     async def one(session: aiohttp.ClientSession, due: float, given: Mapping[str, Any]) -> None:
         called = time.perf_counter()
@@ -239,6 +240,15 @@ async def ask(
                 await asyncio.sleep(max(0.0, due - time.perf_counter()))
                 group.create_task(one(session, due, each))
     return latencies, services, answers
+
+
+def start_replay(settings: Settings, client: httpx.Client) -> None:
+    """Replay the newest policy over 90 days."""
+    order = {"version": PolicyBook.load().policies[-1].version, "days": 90}
+    headers = {"Authorization": f"Bearer {token_of(settings, 'officer')}"}
+    started = client.post("/v1/compliance/policies/replays", json=order, headers=headers).raise_for_status().json()
+    path = f"/v1/compliance/policies/replays/{started['replay_id']}"
+    wait_until(lambda: client.get(path, headers=headers).json()["done"] > 0, "the replay's first transactions")
 
 
 def explain(engine: Engine, policies: PolicyBook) -> None:
@@ -266,6 +276,8 @@ def measure(settings: Settings, engine: Engine, given: argparse.Namespace) -> No
         wait_until(lambda: psutil.Process(started.pid).cpu_percent(1.0) < IDLE_PCT, "the API's warming")
         for rate in (5, 20, given.rate):
             asyncio.run(ask(settings, bodies(int(4 * rate)), rate))
+        if given.replay:
+            start_replay(settings, client)
         api, postmaster, asked = psutil.Process(started.pid), postmaster_of(engine), int(given.rate * given.seconds)
         before = Cpu.read(api, postmaster)
         latencies, services, answers = asyncio.run(ask(settings, bodies(asked), given.rate))
@@ -305,6 +317,7 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=100)
     parser.add_argument("--seconds", type=float, default=20)
     parser.add_argument("--explain", action="store_true")
+    parser.add_argument("--replay", action="store_true")
     given = parser.parse_args()
     print_machine()
     with ground(("postgres",)) as settings:

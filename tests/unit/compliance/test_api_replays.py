@@ -14,7 +14,7 @@ from sqlalchemy.exc import OperationalError
 from compliance.aml.features import Features
 from compliance.aml.rules import RULES
 from compliance.api.errors import ReplayBusyError, ReplayNotFoundError
-from compliance.api.replays import EVERY, KEPT, MOST_KEPT, Replays, ReplaySource, ReplayState
+from compliance.api.replays import EVERY, KEPT, MOST_KEPT, Replays, ReplaySource, ReplayState, replay_here
 from compliance.errors import ComplianceInputError
 from compliance.model import Decision, Direction, Transaction
 from compliance.policy.book import PolicyBook
@@ -24,7 +24,9 @@ from infra.runtime.clock import FixedClock
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
 WAIT_S = 30.0
-JUDGE = Judge(PolicyBook.load().policies[0], RULES, Features)
+BOOK = PolicyBook.load()
+JUDGE = Judge(BOOK.policies[0], RULES, Features)
+TEXT = BOOK.content(JUDGE.policy.version)
 SECRET = "bc1qsmv6lkrw65l30yazdqpdjjtwzpvk9f8gfh0cy7"
 
 
@@ -88,8 +90,8 @@ def ended(replays: Replays, replay_id: str) -> ReplayState:
 
 
 def test_replay__runs_to_its_report(clock: FixedClock) -> None:
-    replays = Replays(Past50(), clock)
-    run = replays.start(JUDGE, 30, "anna")
+    replays = Replays(replay_here(Past50()), clock)
+    run = replays.start(JUDGE, "policy.yaml", TEXT, 30, "anna")
     assert ended(replays, run.replay_id) is ReplayState.DONE
     found = replays.get(run.replay_id)
     assert (found.done, found.total, found.started_by, found.problem) == (2 * EVERY, 2 * EVERY, "anna", None)
@@ -100,29 +102,29 @@ def test_replay__runs_to_its_report(clock: FixedClock) -> None:
 
 def test_replay__runs_alone_and_says_who_is_before(clock: FixedClock, open_replays: list[Replays]) -> None:
     source = Past50(is_held=True)
-    replays = Replays(source, clock)
+    replays = Replays(replay_here(source), clock)
     open_replays.append(replays)
-    run = replays.start(JUDGE, 30, "anna")
+    run = replays.start(JUDGE, "policy.yaml", TEXT, 30, "anna")
     assert source.has_begun.wait(WAIT_S)
     assert (replays.get(run.replay_id).state, replays.get(run.replay_id).total) == (ReplayState.RUNNING, 2 * EVERY)
     with pytest.raises(ReplayBusyError, match=f"anna started.*{run.replay_id}"):
-        replays.start(JUDGE, 30, "otto")
+        replays.start(JUDGE, "policy.yaml", TEXT, 30, "otto")
     source.go_on.set()
     assert ended(replays, run.replay_id) is ReplayState.DONE
-    assert replays.start(JUDGE, 30, "otto").started_by == "otto"
+    assert replays.start(JUDGE, "policy.yaml", TEXT, 30, "otto").started_by == "otto"
 
 
 def test_replay__stops_when_it_is_cancelled_and_lets_the_next_one_begin(clock: FixedClock) -> None:
     source = Past50(is_held=True)
-    replays = Replays(source, clock)
-    run = replays.start(JUDGE, 30, "anna")
+    replays = Replays(replay_here(source), clock)
+    run = replays.start(JUDGE, "policy.yaml", TEXT, 30, "anna")
     assert source.has_begun.wait(WAIT_S)
     replays.cancel(run.replay_id)
     source.go_on.set()
     assert ended(replays, run.replay_id) is ReplayState.CANCELLED
     assert replays.get(run.replay_id).report is None
     assert replays.cancel(run.replay_id).state is ReplayState.CANCELLED
-    assert ended(replays, replays.start(JUDGE, 30, "otto").replay_id) is ReplayState.DONE
+    assert ended(replays, replays.start(JUDGE, "policy.yaml", TEXT, 30, "otto").replay_id) is ReplayState.DONE
 
 
 @pytest.mark.parametrize(
@@ -134,8 +136,8 @@ def test_replay__stops_when_it_is_cancelled_and_lets_the_next_one_begin(clock: F
     ],
 )
 def test_replay__that_fails_says_why_without_figures(clock: FixedClock, error: Exception, problem: str) -> None:
-    replays = Replays(Past50(error), clock)
-    run = replays.start(JUDGE, 30, "anna")
+    replays = Replays(replay_here(Past50(error)), clock)
+    run = replays.start(JUDGE, "policy.yaml", TEXT, 30, "anna")
     assert ended(replays, run.replay_id) is ReplayState.FAILED
     found = replays.get(run.replay_id).problem or ""
     assert problem in found
@@ -143,8 +145,8 @@ def test_replay__that_fails_says_why_without_figures(clock: FixedClock, error: E
 
 
 def test_replay__is_forgotten_an_hour_after_its_end(clock: FixedClock) -> None:
-    replays = Replays(Past50(), clock)
-    run = replays.start(JUDGE, 30, "anna")
+    replays = Replays(replay_here(Past50()), clock)
+    run = replays.start(JUDGE, "policy.yaml", TEXT, 30, "anna")
     assert ended(replays, run.replay_id) is ReplayState.DONE
     clock.advance(KEPT)
     assert replays.get(run.replay_id).state is ReplayState.DONE
@@ -157,9 +159,9 @@ def test_replay__is_forgotten_an_hour_after_its_end(clock: FixedClock) -> None:
 
 def test_replay__of_many_the_oldest_are_forgotten(clock: FixedClock) -> None:
     numbers = iter(range(100))
-    replays = Replays(Past50(), clock, lambda: str(next(numbers)))
+    replays = Replays(replay_here(Past50()), clock, lambda: str(next(numbers)))
     for _ in range(MOST_KEPT + 2):
-        replays.start(JUDGE, 30, "anna")
+        replays.start(JUDGE, "policy.yaml", TEXT, 30, "anna")
         replays.wait(WAIT_S)
         clock.advance(timedelta(seconds=1))
     assert replays.get(f"rpl_{MOST_KEPT + 1}").state is ReplayState.DONE
