@@ -90,12 +90,18 @@ def gauge_svg(gauge: Gauge) -> str:
 
 def legend(zones: Sequence[Zone]) -> str:
     """What the colours mean, with the thresholds in numbers."""
-    items = []
+    items = (f'<li><i class="{zone.kind}"></i>{escape(words)}</li>' for zone, words in spans(zones))
+    return f'<ul class="legend">{"".join(items)}</ul>'
+
+
+def spans(zones: Sequence[Zone]) -> list[tuple[Zone, str]]:
+    """Each zone with its name and where it lies: `Margin call 15% to 30%`."""
+    found = []
     for index, zone in enumerate(zones):
         start, end = formats.plain_percent(zone.start_pct), formats.plain_percent(zone.end_pct)
         span = f"below {end}" if index == 0 else f"{start} or more" if zone is zones[-1] else f"{start} to {end}"
-        items.append(f'<li><i class="{zone.kind}"></i>{escape(zone.label)} {span}</li>')
-    return f'<ul class="legend">{"".join(items)}</ul>'
+        found.append((zone, f"{zone.label} {span}"))
+    return found
 
 
 _DEFS = (

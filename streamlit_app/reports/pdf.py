@@ -15,7 +15,7 @@ from fpdf.enums import TableBordersLayout, XPos, YPos
 from fpdf.fonts import FontFace, TTFFont
 
 from streamlit_app.components import formats
-from streamlit_app.components.gauge import SCALE_END_PCT, Gauge, GaugeState, zone_at
+from streamlit_app.components.gauge import SCALE_END_PCT, Gauge, GaugeState, spans, zone_at
 
 FONTS = Path(__file__).with_name("fonts")
 FAMILY = "DejaVu"
@@ -31,6 +31,7 @@ ZONE_COLOURS = {
 UNKNOWN_COLOUR = (200, 206, 214)
 GAUGE_RADIUS_MM, GAUGE_WIDTH_MM = 24.0, 6.0
 _ARC_STEPS = 24
+LEGEND_PER_LINE = 2
 
 
 @dataclass(frozen=True)
@@ -174,10 +175,12 @@ class Report(FPDF):
         self._font(8, colour=SOFT)
         self.set_xy(x - 34, y + 2.5)
         self.cell(68, 4, printable(word), align="C")
-        legend = "   ".join(f"{zone.label} up to {formats.plain_percent(zone.end_pct)}" for zone in shown.zones)
         self._font(6, colour=SOFT)
-        self.set_xy(x - 36, y + 7)
-        self.cell(72, 4, printable(legend), align="C")
+        known = [words for _, words in spans(shown.zones)]
+        # In one line they would run into what stands beside the gauge.
+        for line, first in enumerate(range(0, len(known), LEGEND_PER_LINE)):
+            self.set_xy(x - 36, y + 7 + 3 * line)
+            self.cell(72, 3, printable("   ".join(known[first : first + LEGEND_PER_LINE])), align="C")
 
     def _arc(self, x: float, y: float, start: float, end: float, colour: tuple[int, int, int]) -> None:
         steps = [start + (end - start) * index / _ARC_STEPS for index in range(_ARC_STEPS + 1)]
