@@ -96,11 +96,7 @@ const keepFocus = (root) => {
 export default function ({ parentElement, data, setTriggerValue }) {
   const root = parentElement.querySelector(".root");
   root.dataset.mayChange = data.may_change ? "yes" : "no";
-  if (root.sentAt !== data.sent_at) {
-    root.sentAt = data.sent_at;
-    delete root.dataset.ended;
-    apply(root, data);
-  }
+  draw(root, data);
   keepFocus(root);
   root.onclick = (event) => {
     const pressed = event.target.closest("[data-act]");
@@ -108,13 +104,7 @@ export default function ({ parentElement, data, setTriggerValue }) {
     event.preventDefault();
     setTriggerValue("act", pressed.dataset.act);
   };
-  begin(root, data.silent_after_s);
-  if (data.stream) connect(root, data.stream);
-  else disconnect(root);
-  return () => {
-    clearInterval(root.timer);
-    disconnect(root);
-  };
+  return live(root, data);
 }
 """
 )

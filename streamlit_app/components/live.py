@@ -25,12 +25,7 @@ JS = (
     + """
 export default function ({ parentElement, data, setTriggerValue }) {
   const root = parentElement.querySelector(".root");
-  // The script's data may be drawn again long after they were sent, when the stream has brought newer ones.
-  if (root.sentAt !== data.sent_at) {
-    root.sentAt = data.sent_at;
-    delete root.dataset.ended;
-    apply(root, data);
-  }
+  draw(root, data);
   root.onclick = (event) => {
     if (event.ctrlKey || event.metaKey || event.shiftKey) return;
     const row = event.target.closest("tr");
@@ -39,13 +34,7 @@ export default function ({ parentElement, data, setTriggerValue }) {
     event.preventDefault();
     setTriggerValue("account", named.dataset.account);
   };
-  begin(root, data.silent_after_s);
-  if (data.stream) connect(root, data.stream);
-  else disconnect(root);
-  return () => {
-    clearInterval(root.timer);
-    disconnect(root);
-  };
+  return live(root, data);
 }
 """
 )

@@ -123,4 +123,22 @@ const begin = (root, silentAfter) => {
   clearInterval(root.timer);
   root.timer = setInterval(() => tick(root), 1000);
 };
+
+// Of a component. Data may be drawn again long after they were sent, when the stream has brought newer ones.
+const draw = (root, data) => {
+  if (root.sentAt === data.sent_at) return;
+  root.sentAt = data.sent_at;
+  delete root.dataset.ended;
+  apply(root, data);
+};
+
+const live = (root, data) => {
+  begin(root, data.silent_after_s);
+  if (data.stream) connect(root, data.stream);
+  else disconnect(root);
+  return () => {
+    clearInterval(root.timer);
+    disconnect(root);
+  };
+};
 """

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from decimal import Decimal
-from typing import Protocol
 
 from assets.risk.queries import AssetExposure, Exposure, LiquidationPrice, MarginEventRow, MarginHealth, ValueAtRisk
 from streamlit_app.components import formats, triggers
+from streamlit_app.components.breakdown import Position
 from streamlit_app.components.gauge import Gauge, GaugeState, zones_of
 from streamlit_app.components.model_risk import VERDICT_WORDS, worst_verdict
 from streamlit_app.reports.content import EVENT_ROWS, EVENTS_WITHIN, AccountContent, BookContent
@@ -34,25 +34,6 @@ _ACCOUNTS = Columns(
     frozenset({2, 3, 4}),
 )
 _TRIGGERS = Columns(("Asset", "Price now", "Margin call at", "Liquidation at"), (14, 30, 60, 60))
-
-
-class _Position(Protocol):
-    """A position of an account, or of the book."""
-
-    @property
-    def asset(self) -> str: ...
-    @property
-    def side(self) -> str: ...
-    @property
-    def quantity(self) -> Decimal: ...
-    @property
-    def price_usd(self) -> Decimal | None: ...
-    @property
-    def exposure_usd(self) -> Decimal | None: ...
-    @property
-    def price_status(self) -> str: ...
-    @property
-    def price_age_seconds(self) -> int | None: ...
 
 
 def book_pdf(content: BookContent) -> bytes:
@@ -159,7 +140,7 @@ def _state(health: MarginHealth) -> GaugeState:
     return GaugeState.UNPRICED if is_unknown else GaugeState.PRICED
 
 
-def _stale(positions: Sequence[_Position]) -> list[str]:
+def _stale(positions: Sequence[Position]) -> list[str]:
     """Assets whose price is not current, with its age."""
     found = {each.asset: each for each in positions if each.price_status in ("stale", "missing")}
     return [
@@ -206,7 +187,7 @@ def _positions(report: Report, positions: Sequence[AssetExposure] | Sequence[Exp
     report.rows(_POSITIONS, [_position(each) for each in positions])
 
 
-def _position(each: _Position) -> tuple[str, ...]:
+def _position(each: Position) -> tuple[str, ...]:
     status = formats.words(each.price_status, formats.PRICE_STATUS_WORDS)
     age = "never had a price" if each.price_age_seconds is None else f"{formats.age(each.price_age_seconds)} old"
     return (
