@@ -34,8 +34,11 @@ def start_replay(services: ServicesDependency, actor: ActorDependency, body: Rep
     from compliance.aml.features import Features
     from compliance.aml.rules import RULES
 
-    text = body.text if body.text is not None else services.policies.content(str(body.version))
-    judge = Judge(policy_of(parse_document(CANDIDATE, text)), RULES, Features)
+    if body.text is not None:
+        policy, text = policy_of(parse_document(CANDIDATE, body.text)), body.text
+    else:
+        policy, text = services.policies.version(str(body.version)), services.policies.content(str(body.version))
+    judge = Judge(policy, RULES, Features)
     return ReplayView.model_validate(services.replays.start(judge, CANDIDATE, text, body.days, actor.name))
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
+from functools import partial
 from secrets import token_hex
 from typing import Any, Protocol
 
@@ -150,8 +151,7 @@ class Replays:
         self._new_id = new_id
         self._lock = threading.Lock()
         self._runs: dict[str, ReplayRun] = {}
-        self._cancel: dict[str, threading.Event] = {}
-        self._stop: dict[str, Callable[[], None]] = {}
+        self._progress: dict[str, _Progress] = {}
         self._thread: threading.Thread | None = None
 
     def start(self, judge: Judge, name: str, text: str, days: int, started_by: str) -> ReplayRun:
@@ -175,9 +175,11 @@ class Replays:
                 started_at=now,
             )
             self._runs[run.replay_id] = run
-            self._cancel[run.replay_id] = threading.Event()
+            progress = self._progress[run.replay_id] = _Progress(partial(self._note, run.replay_id))
             task = Task(judge, name, text, run.since, run.until)
-            self._thread = threading.Thread(target=self._run, args=(run, task), name="policy-replay", daemon=True)
+            self._thread = threading.Thread(
+                target=self._run, args=(run, task, progress), name="policy-replay", daemon=True
+            )
             self._thread.start()
         return run
 
@@ -191,33 +193,17 @@ class Replays:
         """Ask a replay to stop, which it does soon; one that has ended stays as it is."""
         with self._lock:
             run = self._known(replay_id)
-            self._end(replay_id)
+            self._progress[replay_id].cancel()
         return run
 
     def close(self) -> None:
         """Stop what runs, and wait for its end for a few seconds."""
         with self._lock:
-            for replay_id in self._cancel:
-                self._end(replay_id)
+            for progress in self._progress.values():
+                progress.cancel()
             thread = self._thread
         if thread is not None:
             thread.join(CLOSE_WAIT_S)
-
-    def note(self, replay_id: str, *, total: int | None = None, more: int = 0) -> None:
-        """How far a replay is, which its run tells; ends the run by an error of its own once it is cancelled."""
-        with self._lock:
-            run = self._runs[replay_id]
-            self._runs[replay_id] = replace(run, done=run.done + more, total=run.total if total is None else total)
-            is_cancelled = self._cancel[replay_id].is_set()
-        if is_cancelled:
-            raise _CancelledError
-
-    def stop_with(self, replay_id: str, stop: Callable[[], None]) -> None:
-        """What ends a run that waits; called at once where it is cancelled already."""
-        with self._lock:
-            self._stop[replay_id] = stop
-            if self._cancel[replay_id].is_set():
-                stop()
 
     def wait(self, timeout_s: float) -> None:
         """Wait for the end of what runs."""
@@ -225,24 +211,21 @@ class Replays:
         if thread is not None:
             thread.join(timeout_s)
 
-    def _run(self, run: ReplayRun, task: Task) -> None:
+    def _run(self, run: ReplayRun, task: Task, progress: _Progress) -> None:
         state, problem, report = ReplayState.FAILED, None, None
         try:
-            report = self._replay(task, _Progress(self, run.replay_id))
+            report = self._replay(task, progress)
             state = ReplayState.DONE
         except _CancelledError:
             state = ReplayState.CANCELLED
         except Exception as error:
             problem = problem_of(error)
-        with self._lock:
-            self._stop.pop(run.replay_id, None)
         self._change(run.replay_id, state=state, problem=problem, report=report, ended_at=self._clock.now())
 
-    def _end(self, replay_id: str) -> None:
-        self._cancel[replay_id].set()
-        stop = self._stop.get(replay_id)
-        if stop is not None:
-            stop()
+    def _note(self, replay_id: str, total: int | None, more: int) -> None:
+        with self._lock:
+            run = self._runs[replay_id]
+            self._runs[replay_id] = replace(run, done=run.done + more, total=run.total if total is None else total)
 
     def _change(self, replay_id: str, **changes: Any) -> None:
         with self._lock:
@@ -264,20 +247,36 @@ class Replays:
         )
         for place, (ended_at, replay_id) in enumerate(ended):
             if now - ended_at > KEPT or place >= MOST_KEPT:
-                del self._runs[replay_id], self._cancel[replay_id]
+                del self._runs[replay_id], self._progress[replay_id]
 
 
 class _Progress(Tell):
     """Notes how far a replay is, and ends it once somebody cancelled it."""
 
-    def __init__(self, replays: Replays, replay_id: str) -> None:
-        self._replays, self._id = replays, replay_id
+    def __init__(self, note: Callable[[int | None, int], None]) -> None:
+        self._note = note
+        self._is_cancelled = threading.Event()
+        self._stop: Callable[[], None] | None = None
 
     def total(self, transactions: int) -> None:
-        self._replays.note(self._id, total=transactions)
+        self._tell(transactions, 0)
 
     def more(self, transactions: int) -> None:
-        self._replays.note(self._id, more=transactions)
+        self._tell(None, transactions)
 
     def stoppable(self, stop: Callable[[], None]) -> None:
-        self._replays.stop_with(self._id, stop)
+        # First noted, then looked: whoever cancels does it the other way round, so that one of both stops it.
+        self._stop = stop
+        if self._is_cancelled.is_set():
+            stop()
+
+    def cancel(self) -> None:
+        """End the replay at its next sign of progress, or at once where it waits and can be stopped."""
+        self._is_cancelled.set()
+        if self._stop is not None:
+            self._stop()
+
+    def _tell(self, total: int | None, more: int) -> None:
+        self._note(total, more)
+        if self._is_cancelled.is_set():
+            raise _CancelledError

@@ -51,7 +51,7 @@ class Pipeline:
     def execute(self, statement: TextClause, parameters: Mapping[str, Any], /) -> Answer:
         """Send the statement with what is sent next; its answer is read when it is asked for."""
         cursor = self._driver.cursor(row_factory=dict_row)
-        cursor.execute(_as_driver_text(statement, self._dialect).encode(), parameters)
+        cursor.execute(_as_driver_text(statement, self._dialect), parameters)
         return Answer(cursor)
 
     def commit(self) -> None:
@@ -90,6 +90,6 @@ def _undone_if_failed(driver: psycopg.Connection[Any]) -> Iterator[None]:
 
 
 @lru_cache(maxsize=256)
-def _as_driver_text(statement: TextClause, dialect: Dialect) -> str:
+def _as_driver_text(statement: TextClause, dialect: Dialect) -> bytes:
     """The statement with the driver's placeholders."""
-    return str(statement.compile(dialect=dialect))
+    return str(statement.compile(dialect=dialect)).encode()
