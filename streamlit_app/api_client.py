@@ -51,19 +51,19 @@ class Api:
 
     def get(self, path: str, params: Query | None = None) -> Any:
         """What stands at the path; parameters of None are left out."""
-        return self._send("GET", path, params=params)
+        return _read(self._answer("GET", path, params=params))
 
     def post(self, path: str, body: Any = None, headers: Mapping[str, str] | None = None) -> Any:
         """Send a body as JSON."""
-        return self._send("POST", path, body=body, headers=headers)
+        return _read(self._answer("POST", path, body=body, headers=headers))
 
     def put(self, path: str, body: Any = None, headers: Mapping[str, str] | None = None) -> Any:
         """Put a body as JSON."""
-        return self._send("PUT", path, body=body, headers=headers)
+        return _read(self._answer("PUT", path, body=body, headers=headers))
 
     def delete(self, path: str, headers: Mapping[str, str] | None = None) -> Any:
         """Remove what stands at the path."""
-        return self._send("DELETE", path, headers=headers)
+        return _read(self._answer("DELETE", path, headers=headers))
 
     def text(self, path: str) -> str:
         """A document that stands at the path, such as Markdown."""
@@ -71,17 +71,6 @@ class Api:
         if not answer.is_success:
             _read(answer)
         return answer.text
-
-    def _send(
-        self,
-        method: str,
-        path: str,
-        *,
-        params: Query | None = None,
-        body: Any = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> Any:
-        return _read(self._answer(method, path, params=params, body=body, headers=headers))
 
     def _answer(
         self,

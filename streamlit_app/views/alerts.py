@@ -11,7 +11,7 @@ import streamlit as st
 from streamlit_app import data
 from streamlit_app.components import actions, alert_words, charts, formats, ledger, live, states
 from streamlit_app.reads import Problem, ProblemKind
-from streamlit_app.views import alerts_page, parts, topic_text
+from streamlit_app.views import address, alerts_page, parts, topic_text
 from streamlit_app.views.alerts_page import MAX_ID_LENGTH, WINDOW, WINDOWS, LedgerChoice
 
 LIVE_KEY, FIGURES_KEY = "alerts", "alert_latency_figures"
@@ -19,7 +19,7 @@ REFRESH_S = 60
 CHART_HEIGHT = 300
 SEVERITIES = ("liquidation", "margin_call", "early_warning", "unpriced", "recovered", "critical", "warning", "info")
 WINDOW_WORDS = {"1h": "Last hour", "24h": "Last 24 hours", "7d": "Last 7 days", "30d": "Last 30 days"}
-_CHOICE, _IN_ADDRESS = "ledger_choice", "ledger_in_address"
+_CHOICE = "ledger_choice"
 _ACCOUNT, _SEVERITY, _CHANNEL, _STATE = "ledger_account", "ledger_severity", "ledger_channel", "ledger_state"
 _WINDOW, _FIND, _PERCENTILE = "ledger_window", "ledger_find", "ledger_percentile"
 _WIDGETS = (_ACCOUNT, _SEVERITY, _CHANNEL, _STATE, _WINDOW)
@@ -91,19 +91,11 @@ def _kept() -> LedgerChoice:
 
 def _choice() -> LedgerChoice:
     """The filters as buttons and widgets stand now; an address that was followed or loaded sets them."""
-    given = st.query_params.to_dict()
-    if given and given != st.session_state.get(_IN_ADDRESS):
-        st.session_state[_CHOICE] = alerts_page.choice_of(given)
-        for key in _WIDGETS:
-            st.session_state.pop(key, None)
+    address.follow(_CHOICE, alerts_page.choice_of, _WIDGETS)
     choice = _kept()
     if not choice.alert:
         choice = _widgets(choice)
-    st.session_state[_CHOICE] = choice
-    if st.query_params.to_dict() != choice.values():
-        st.query_params.from_dict(choice.values())
-    st.session_state[_IN_ADDRESS] = choice.values()
-    return choice
+    return address.keep(_CHOICE, choice)
 
 
 def _widgets(kept: LedgerChoice) -> LedgerChoice:

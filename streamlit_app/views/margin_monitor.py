@@ -17,7 +17,7 @@ from streamlit_app.acknowledgements import Poster, acknowledge, acknowledged
 from streamlit_app.api_client import ApiAway, ApiProblem, api
 from streamlit_app.components import actions, alert_panel, formats
 from streamlit_app.reads import Read
-from streamlit_app.views import monitor_page, parts, topic_text
+from streamlit_app.views import address, monitor_page, parts, topic_text
 from streamlit_app.views.monitor_page import ORDER_WORDS, Choice
 from streamlit_app.visitor import visitor
 
@@ -26,7 +26,7 @@ LIVE_KEY = "monitor"
 ACKNOWLEDGERS = frozenset({Role.ANALYST, Role.OFFICER, Role.ADMIN})
 ANY_ASSET = "Any asset"
 ASSETS_MAX_AGE = timedelta(seconds=60)
-_CHOICE, _IN_ADDRESS, _SAID = "monitor_choice", "monitor_in_address", "monitor_said"
+_CHOICE, _SAID = "monitor_choice", "monitor_said"
 _ASSET, _BORROW, _TEXT, _ORDER = "monitor_asset", "monitor_borrow", "monitor_text", "monitor_order"
 
 
@@ -103,19 +103,10 @@ def _kept() -> Choice:
 
 def _choice() -> Choice:
     """The filters as chips, pages and widgets stand now; an address that was followed or loaded sets them."""
-    given = st.query_params.to_dict()
-    if given and given != st.session_state.get(_IN_ADDRESS):
-        st.session_state[_CHOICE] = monitor_page.choice_of(given)
-        for key in (_ASSET, _BORROW, _TEXT, _ORDER):
-            st.session_state.pop(key, None)
+    address.follow(_CHOICE, monitor_page.choice_of, (_ASSET, _BORROW, _TEXT, _ORDER))
     kept = _kept()
     wanted, order = _widgets(kept)
-    choice = Choice(wanted, order, kept.page)
-    st.session_state[_CHOICE] = choice
-    if st.query_params.to_dict() != choice.values():
-        st.query_params.from_dict(choice.values())
-    st.session_state[_IN_ADDRESS] = choice.values()
-    return choice
+    return address.keep(_CHOICE, Choice(wanted, order, kept.page))
 
 
 def _widgets(kept: Choice) -> tuple[AccountFilter, Order]:
